@@ -1,0 +1,1 @@
+//! Bytes to stripes and back: Reed-Solomon codec, stripe writer, stripe reader.

@@ -1,0 +1,1 @@
+//! Bytes that survive: segments, group commit, recovery.

@@ -1,0 +1,1 @@
+//! The state machine: operations in, row effects and outcomes out, nothing else.

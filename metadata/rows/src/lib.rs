@@ -1,0 +1,1 @@
+//! Rows are runs plus an overlay: sorted immutable files and what is newer than them.

@@ -1,0 +1,1 @@
+//! The daemon that watches, plans, checks and executes: rebuild, collect, retire.
