@@ -1,1 +1,19 @@
-//! The state machine: operations in, row effects and outcomes out, nothing else.
+//! The state machine: a pure function from rows and operations to changed rows and outcomes.
+//!
+//! ```text
+//! Batch (an entry of the log) + RowSource -> apply -> Applied { effects: changed rows, outcomes, one for each operation }
+//! ```
+//!
+//! No I/O, no clock, no randomness: every voter that applies the same entries has the same rows, and so has a simulation
+//! over a map. What the rows are is in [`rows`], one file for each kind; how a row becomes bytes is in [`row`].
+
+pub mod operation;
+pub mod outcome;
+pub mod row;
+pub mod rows;
+pub mod source;
+
+pub use operation::{Batch, Conditions, Operation, Proposal};
+pub use outcome::{Outcome, Refusal};
+pub use row::{Row, Table};
+pub use source::{MapRows, RowError, RowSource};

@@ -1,0 +1,504 @@
+//! Operations: everything that can happen to metadata. One entry of the log carries a batch of them.
+//!
+//! ```text
+//! entry    = batch: version of the function, time, proposals
+//! proposal = what one session asks for in one request: applied once, answered once
+//! operation = one change, with an outcome of its own; it has all its effects or none
+//! ```
+//!
+//! Variants and fields are numbered; numbers are never used again. Operations name buckets by id, so that a bucket that
+//! was deleted and made again is not hit by a write that was meant for the first.
+
+use cairn_core::geometry::Geometry;
+use cairn_core::{
+    BucketId, BucketName, ChunkName, ClusterId, DriveId, ExtentId, LogIndex, NodeId, ObjectKey, SessionId, StripeId,
+    StripeShape, VersionId, WallTime,
+};
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use crate::rows::bucket::Versioning;
+use crate::rows::garbage::{GarbageKey, chunk_name};
+use crate::rows::manifest::ManifestId;
+use crate::rows::object::{Attributes, Etag};
+use crate::rows::profile::ProfileId;
+use crate::rows::session::{Lease, SessionKind};
+use crate::rows::stripe::PlacedChunk;
+use crate::rows::topology::DriveState;
+
+/// The version of the state machine's function that this release knows.
+pub const FUNCTION_VERSION: u8 = 1;
+
+/// The most operations in one proposal: what DeleteObjects asks for, with room for the stripes around.
+pub const PROPOSAL_OPERATIONS_MAX: usize = 4096;
+
+/// The most rows that one operation reads or writes (invariant 13).
+pub const OPERATION_ROWS_MAX: usize = 4096;
+
+/// The most bytes of rows that one operation writes (invariant 13).
+pub const OPERATION_BYTES_MAX: usize = 1024 * 1024;
+
+/// What one entry of the log carries.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Batch {
+    /// The version of the function that must be applied; an unknown one stops the node.
+    #[n(0)]
+    pub function: u8,
+    /// The leader's calendar when it took the batch.
+    #[n(1)]
+    pub time: WallTime,
+    /// What was asked for, in order.
+    #[n(2)]
+    pub proposals: Vec<Proposal>,
+}
+
+/// One request of one session: its operations, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Proposal {
+    /// Whose request it is, so that a repeat has one effect. None before a session exists.
+    #[n(0)]
+    pub request: Option<RequestId>,
+    /// What it asks for.
+    #[n(1)]
+    pub operations: Vec<Operation>,
+}
+
+/// The number of a session's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RequestId {
+    /// Which session.
+    #[n(0)]
+    pub session: SessionId,
+    /// Grows by one with each request.
+    #[n(1)]
+    pub number: u64,
+    /// The lowest number that is still unanswered: nothing below it is applied any more.
+    #[n(2)]
+    pub lowest_unanswered: u64,
+}
+
+/// An extent that a write brings.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct NewExtent {
+    /// Its name.
+    #[n(0)]
+    pub id: ExtentId,
+    /// How many bytes.
+    #[n(1)]
+    pub length: u32,
+    /// Where they were written.
+    #[n(2)]
+    pub place: NewPlace,
+}
+
+/// Where the bytes of a new extent are.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum NewPlace {
+    /// In the operation itself.
+    #[n(0)]
+    Here(#[n(0)] ByteVec),
+    /// In a stripe, which an earlier operation of the same proposal made.
+    #[n(1)]
+    Stripe {
+        /// Which one.
+        #[n(0)]
+        stripe: StripeId,
+        /// Where in its data they begin.
+        #[n(1)]
+        offset: u64,
+    },
+}
+
+/// What a version is to consist of.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum NewContent {
+    /// New extents, in order, each used whole: none for an empty object.
+    #[n(0)]
+    Extents(#[n(0)] Vec<NewExtent>),
+    /// A manifest that this session has filled.
+    #[n(1)]
+    Manifest(#[n(0)] ManifestId),
+    /// Ranges of extents that exist already: what a copy commits. The machine reads the source when it applies.
+    #[n(2)]
+    Shared {
+        /// Where the bytes are now.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key that has them.
+        #[n(1)]
+        key: ObjectKey,
+        /// The version that has them: a source that changed meanwhile is refused.
+        #[n(2)]
+        version: VersionId,
+    },
+}
+
+/// What must hold of the newest version of a key, judged when the operation is applied: this is where a PUT happens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Conditions {
+    /// `If-Match`: one of these must be there.
+    #[n(0)]
+    pub if_match: Option<EtagCondition>,
+    /// `If-None-Match`: none of these may be there.
+    #[n(1)]
+    pub if_none_match: Option<EtagCondition>,
+    /// `x-amz-if-match-size`.
+    #[n(2)]
+    pub size: Option<u64>,
+    /// `x-amz-if-match-last-modified-time`, to the second.
+    #[n(3)]
+    pub modified: Option<WallTime>,
+}
+
+impl Conditions {
+    /// Whether anything is asked at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which entity tags a condition means.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum EtagCondition {
+    /// `*`: whatever is there.
+    #[n(0)]
+    Any,
+    /// One of these.
+    #[n(1)]
+    OneOf(#[n(0)] Vec<Etag>),
+}
+
+/// Which version of a key a client means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum VersionChoice {
+    /// The newest one; a delete leaves a marker where versions are kept.
+    #[n(0)]
+    Newest,
+    /// The one that clients know as `null`.
+    #[n(1)]
+    Null,
+    /// This one.
+    #[n(2)]
+    Exactly(#[n(0)] VersionId),
+}
+
+/// A drive that is to be known.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct NewDrive {
+    /// Its id, as on the drive.
+    #[n(0)]
+    pub id: DriveId,
+    /// How much of the ring it gets; at least 1.
+    #[n(1)]
+    pub weight: u32,
+    /// What a person calls it.
+    #[n(2)]
+    pub label: String,
+}
+
+/// One change of metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Operation {
+    /// The first operation of a history: what the cluster is.
+    #[n(0)]
+    Form {
+        /// Its id, as on every drive.
+        #[n(0)]
+        cluster: ClusterId,
+        /// The first node.
+        #[n(1)]
+        node: NodeId,
+        /// Its zone; empty where nobody said.
+        #[n(2)]
+        zone: String,
+        /// Its drives.
+        #[n(3)]
+        drives: Vec<NewDrive>,
+        /// What STANDARD is.
+        #[n(4)]
+        standard: Geometry,
+        /// The id of the key that may do everything.
+        #[n(5)]
+        access_key: String,
+        /// Its secret, sealed.
+        #[n(6)]
+        sealed_secret: ByteVec,
+        /// The id under which the first node votes.
+        #[n(7)]
+        voter: u64,
+    },
+    /// Adds an access key or gives it another secret. The root flag is kept as it was, or as given where it is new.
+    #[n(1)]
+    PutAccessKey {
+        /// Its id.
+        #[n(0)]
+        id: String,
+        /// Its secret, sealed.
+        #[n(1)]
+        sealed_secret: ByteVec,
+        /// Whether it may do everything.
+        #[n(2)]
+        root: bool,
+    },
+
+    /// Begins a session. Registering the same id again, by the same node and kind, changes nothing.
+    #[n(2)]
+    RegisterSession {
+        /// Its id, drawn at random.
+        #[n(0)]
+        id: SessionId,
+        /// What it does.
+        #[n(1)]
+        kind: SessionKind,
+        /// Where it runs.
+        #[n(2)]
+        node: NodeId,
+    },
+    /// A session is alive, and says what it has done with. Neither mark ever goes back.
+    #[n(3)]
+    RenewSession {
+        /// Which one.
+        #[n(0)]
+        id: SessionId,
+        /// Below this write counter it will commit nothing more.
+        #[n(1)]
+        commits_from: u64,
+        /// Below this index it reads nothing more.
+        #[n(2)]
+        reads_from: LogIndex,
+    },
+    /// Ends a session. With `last_renewal`, only if it was not renewed since; without, by the session itself. Its leases
+    /// end, its slots are dropped, and its pending manifests are found by the retirement's planner.
+    #[n(4)]
+    EndSession {
+        /// Which one.
+        #[n(0)]
+        id: SessionId,
+        /// The renewal that the proposer saw.
+        #[n(1)]
+        last_renewal: Option<LogIndex>,
+    },
+    /// Takes a lease that nobody holds, or that is held already by the same session.
+    #[n(5)]
+    TakeLease {
+        /// Which one.
+        #[n(0)]
+        lease: Lease,
+        /// Who takes it.
+        #[n(1)]
+        session: SessionId,
+    },
+
+    /// Makes drives known, active.
+    #[n(6)]
+    RegisterDrives {
+        /// Whose they are.
+        #[n(0)]
+        node: NodeId,
+        /// The drives.
+        #[n(1)]
+        drives: Vec<NewDrive>,
+    },
+    /// Changes a drive's state. `Removed` is refused while the ledger counts a chunk on the drive (invariant 6); from
+    /// `Removed` no road leads back.
+    #[n(7)]
+    SetDriveState {
+        /// Which one.
+        #[n(0)]
+        drive: DriveId,
+        /// What it must be now.
+        #[n(1)]
+        from: DriveState,
+        /// What it is to be.
+        #[n(2)]
+        to: DriveState,
+    },
+    /// A voter's rows up to an index stand in runs that were read back on r drives.
+    #[n(8)]
+    ReportRun {
+        /// Which voter.
+        #[n(0)]
+        voter: u64,
+        /// Up to where.
+        #[n(1)]
+        index: LogIndex,
+    },
+
+    /// Makes a bucket.
+    #[n(9)]
+    CreateBucket {
+        /// What people call it.
+        #[n(0)]
+        name: BucketName,
+        /// The access key that makes it.
+        #[n(1)]
+        owner: String,
+    },
+    /// Removes an empty bucket.
+    #[n(10)]
+    DeleteBucket {
+        /// Which one.
+        #[n(0)]
+        id: BucketId,
+    },
+    /// Switches the keeping of versions on or off. There is no way back to `Off`.
+    #[n(11)]
+    SetVersioning {
+        /// Which bucket.
+        #[n(0)]
+        id: BucketId,
+        /// What it is to be.
+        #[n(1)]
+        versioning: Versioning,
+    },
+
+    /// Makes a stripe whose chunks are durable. Every drive must be active, the session alive and the counter not below
+    /// its mark; otherwise the positions to place anew are named. It must be followed, in the same proposal, by
+    /// operations that put extents into it and by a `SettleStripe`.
+    #[n(12)]
+    MakeStripe {
+        /// Its name.
+        #[n(0)]
+        id: StripeId,
+        /// Its geometry and lengths.
+        #[n(1)]
+        shape: StripeShape,
+        /// Where its chunks are.
+        #[n(2)]
+        positions: Vec<PlacedChunk>,
+    },
+    /// Drops a stripe, its chunks becoming garbage, if no operation since gave it a living extent.
+    #[n(13)]
+    SettleStripe {
+        /// Which one.
+        #[n(0)]
+        id: StripeId,
+    },
+
+    /// Makes a version the newest of its key.
+    #[n(14)]
+    PutObject {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// What it is.
+        #[n(2)]
+        attributes: Attributes,
+        /// Its bytes.
+        #[n(3)]
+        content: NewContent,
+        /// What must hold of the newest version until then.
+        #[n(4)]
+        conditions: Conditions,
+        /// The session that wrote its extents.
+        #[n(5)]
+        session: SessionId,
+    },
+    /// Deletes a version, or leaves a marker.
+    #[n(15)]
+    DeleteObject {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// Which version.
+        #[n(2)]
+        version: VersionChoice,
+        /// What must hold of it until then.
+        #[n(3)]
+        conditions: Conditions,
+    },
+
+    /// Adds the next page to a pending manifest; the first page makes it.
+    #[n(16)]
+    AddManifestPage {
+        /// Which manifest.
+        #[n(0)]
+        manifest: ManifestId,
+        /// Which page: the number of pages until now.
+        #[n(1)]
+        page: u32,
+        /// Its extents, in order, each used whole.
+        #[n(2)]
+        extents: Vec<NewExtent>,
+        /// What was asked for when they were written.
+        #[n(3)]
+        profile: ProfileId,
+    },
+    /// Gives up a pending manifest: by its session, or by anyone once that session has ended.
+    #[n(17)]
+    AbandonManifest {
+        /// Which one.
+        #[n(0)]
+        manifest: ManifestId,
+        /// Who asks.
+        #[n(1)]
+        session: SessionId,
+    },
+    /// Takes apart the next page of a retiring manifest.
+    #[n(18)]
+    RetirePage {
+        /// Which manifest.
+        #[n(0)]
+        manifest: ManifestId,
+        /// The page that the proposer saw as next.
+        #[n(1)]
+        page: u32,
+    },
+
+    /// Names another chunk as a stripe's position: it was written and read back. Compare-and-set.
+    #[n(19)]
+    MovePosition {
+        /// Which stripe.
+        #[n(0)]
+        stripe: StripeId,
+        /// Which position.
+        #[n(1)]
+        position: u8,
+        /// What must stand there now.
+        #[n(2)]
+        from: PlacedChunk,
+        /// What is to stand there.
+        #[n(3)]
+        to: PlacedChunk,
+    },
+    /// Moves an extent's bytes to another place: what a rewrite commits. Compare-and-set.
+    #[n(20)]
+    MoveExtent {
+        /// Which extent.
+        #[n(0)]
+        extent: ExtentId,
+        /// Where it must stand now; none means `here`.
+        #[n(1)]
+        from: Option<StripeId>,
+        /// The stripe that holds it now, made earlier in the same proposal.
+        #[n(2)]
+        stripe: StripeId,
+        /// Where in its data the bytes begin.
+        #[n(3)]
+        offset: u64,
+    },
+    /// Makes an orphan garbage. Refused while the stripe's row names it, or its session could still commit it.
+    #[n(21)]
+    Condemn {
+        /// Which chunk.
+        #[cbor(n(0), with = "chunk_name")]
+        chunk: ChunkName,
+        /// The drive that holds it.
+        #[n(1)]
+        drive: DriveId,
+    },
+    /// The drives have deleted these. Refused for what is not due yet.
+    #[n(22)]
+    Collected {
+        /// Which garbage rows.
+        #[n(0)]
+        garbage: Vec<GarbageKey>,
+    },
+}

@@ -1,0 +1,13 @@
+//! The rows: one file for each kind of thing that the log amounts to.
+
+pub mod access_key;
+pub mod bucket;
+pub mod cluster;
+pub mod extent;
+pub mod garbage;
+pub mod manifest;
+pub mod object;
+pub mod profile;
+pub mod session;
+pub mod stripe;
+pub mod topology;

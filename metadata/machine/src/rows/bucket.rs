@@ -1,0 +1,95 @@
+//! Buckets: a name that points to an id, and an id under which everything else stands.
+
+use cairn_core::{BucketId, BucketName, WallTime};
+use minicbor::{Decode, Encode};
+
+use crate::row::{Row, Table, cbor_row};
+
+/// Whether a bucket keeps what is overwritten and deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Versioning {
+    /// Never switched on: one version a key.
+    #[n(0)]
+    #[default]
+    Off,
+    /// Every write adds a version.
+    #[n(1)]
+    Enabled,
+    /// Writes replace the null version; older ones stay.
+    #[n(2)]
+    Suspended,
+}
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct BucketRow {
+    /// What people call it.
+    #[n(0)]
+    pub name: BucketName,
+    /// When it was made.
+    #[n(1)]
+    pub created: WallTime,
+    /// The access key that made it.
+    #[n(2)]
+    pub owner: String,
+    /// Whether versions are kept.
+    #[n(3)]
+    pub versioning: Versioning,
+}
+
+impl Row for BucketRow {
+    const TABLE: Table = Table::Bucket;
+    type Key = BucketId;
+
+    fn write_key(key: &BucketId, out: &mut Vec<u8>) {
+        out.extend_from_slice(&key.to_bytes());
+    }
+
+    cbor_row!();
+}
+
+/// Which bucket a name means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct BucketNameRow {
+    /// The bucket.
+    #[n(0)]
+    pub id: BucketId,
+}
+
+impl Row for BucketNameRow {
+    const TABLE: Table = Table::BucketName;
+    type Key = BucketName;
+
+    fn write_key(key: &BucketName, out: &mut Vec<u8>) {
+        out.extend_from_slice(key.as_str().as_bytes());
+    }
+
+    cbor_row!();
+}
+
+/// What a bucket holds. Kept by the same operations that change it (invariant 11).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct BucketLedgerRow {
+    /// Keys whose newest version is an object.
+    #[n(0)]
+    pub objects: u64,
+    /// Versions of all kinds, delete markers included.
+    #[n(1)]
+    pub versions: u64,
+    /// The sizes of all versions.
+    #[n(2)]
+    pub bytes: u64,
+}
+
+impl Row for BucketLedgerRow {
+    const TABLE: Table = Table::BucketLedger;
+    type Key = BucketId;
+
+    fn write_key(key: &BucketId, out: &mut Vec<u8>) {
+        out.extend_from_slice(&key.to_bytes());
+    }
+
+    cbor_row!();
+}

@@ -1,0 +1,96 @@
+//! Manifests: the lists of extents of objects that are too long for their own row, in pages, so that no operation is.
+//!
+//! A manifest is pending while a stream adds pages to it, then referred to by versions, then retired page by page.
+
+use cairn_core::{SessionId, WriteId};
+use minicbor::{Decode, Encode};
+
+use crate::row::{Row, Table, cbor_row};
+use crate::rows::object::ExtentRange;
+
+/// The name of a manifest: the write that began it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct ManifestId(#[n(0)] pub WriteId);
+
+/// What a manifest is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum ManifestState {
+    /// A session is adding pages. When the session ends, it is retired.
+    #[n(0)]
+    Pending(#[n(0)] SessionId),
+    /// So many versions refer to it.
+    #[n(1)]
+    Referenced(#[n(0)] u32),
+    /// It is being taken apart.
+    #[n(2)]
+    Retiring,
+}
+
+/// The head of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ManifestRow {
+    /// What it is at the moment.
+    #[n(0)]
+    pub state: ManifestState,
+    /// How many pages there are.
+    #[n(1)]
+    pub pages: u32,
+    /// How many bytes they name together.
+    #[n(2)]
+    pub bytes: u64,
+}
+
+impl Row for ManifestRow {
+    const TABLE: Table = Table::Manifest;
+    type Key = ManifestId;
+
+    fn write_key(key: &ManifestId, out: &mut Vec<u8>) {
+        out.extend_from_slice(&key.0.to_bytes());
+    }
+
+    cbor_row!();
+}
+
+/// One page: extents in the order of the object's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestPageRow {
+    /// Where in the object the page begins.
+    #[n(0)]
+    pub offset: u64,
+    /// At most [`MANIFEST_PAGE_RANGES_MAX`](cairn_core::units::MANIFEST_PAGE_RANGES_MAX).
+    #[n(1)]
+    pub ranges: Vec<ExtentRange>,
+}
+
+impl Row for ManifestPageRow {
+    const TABLE: Table = Table::ManifestPage;
+    type Key = (ManifestId, u32);
+
+    fn write_key((manifest, page): &Self::Key, out: &mut Vec<u8>) {
+        out.extend_from_slice(&manifest.0.to_bytes());
+        out.extend_from_slice(&page.to_be_bytes());
+    }
+
+    cbor_row!();
+}
+
+/// A manifest that nothing refers to any more and that is being taken apart in bounded steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RetirementRow {
+    /// Pages below this one are gone already.
+    #[n(0)]
+    pub next_page: u32,
+}
+
+impl Row for RetirementRow {
+    const TABLE: Table = Table::Retirement;
+    type Key = ManifestId;
+
+    fn write_key(key: &ManifestId, out: &mut Vec<u8>) {
+        out.extend_from_slice(&key.0.to_bytes());
+    }
+
+    cbor_row!();
+}
