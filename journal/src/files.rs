@@ -11,6 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[cfg(test)]
+mod conformance;
+pub mod faulty;
+pub mod real;
+
 /// What lies in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirEntry {
@@ -68,6 +73,12 @@ pub trait File: Send + Sync + Debug + 'static {
     fn allocate(&self, length: u64) -> io::Result<()>;
     /// Gives a range back to the filesystem; it reads zero from then on. `Unsupported` where that is not possible.
     fn punch(&self, offset: u64, length: u64) -> io::Result<()>;
+    /// Where the next bytes lie that the filesystem keeps for this file, at an offset or behind it; `None` when there are
+    /// only holes up to the end. Tells what was punched without reading it. `Unsupported` where the filesystem cannot.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        let _ = offset;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Cuts or extends the file.
     fn truncate(&self, length: u64) -> io::Result<()>;
     /// How long the file is.

@@ -1,0 +1,414 @@
+//! The writer: the only one that changes a journal. No threads in here.
+//!
+//! What must be durable before what may be said:
+//!
+//! ```text
+//! a segment's first record    needs  create, allocate, header written, file synced, directory synced
+//! an append's place           needs  its group written, then synced, and every group before it
+//! the next group's named end  needs  the place of the one before to have been given out
+//! a segment's footer          needs  all its groups synced
+//! the next segment            needs  the footer synced
+//! the clean mark              needs  all of that
+//! ```
+//!
+//! After a write or a sync that failed, nobody knows what the device has, and asking again proves nothing: the writer is
+//! poisoned and acknowledges nothing more. Only a new start, which reads past the page cache, finds out.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::JournalError;
+use crate::files::File;
+use crate::format::{BLOCK_BYTES, DurableEnd, Entry, Envelope, Footer, Group, SegmentHeader, SegmentKey};
+use crate::name::RecordName;
+use crate::options::Options;
+use crate::place::Place;
+use crate::reader::Reader;
+use crate::record::Append;
+use crate::seal::seal;
+use crate::segments::{Counts, Segment, Segments};
+
+/// The most records in one group: bounds the header that recovery reads.
+pub const GROUP_RECORDS_MAX: usize = 1024;
+
+/// The most bytes in one group, unless a single record is longer: bounds how long the first waits for the last.
+pub const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub segment: Arc<Segment>,
+    pub file: Arc<dyn File>,
+    /// Where the next group begins.
+    pub end: u64,
+    /// Of every record written here, for the footer.
+    pub entries: Vec<Entry>,
+    pub entries_bytes: usize,
+    /// Whether the last thing written is a clean mark.
+    pub clean: bool,
+}
+
+impl Active {
+    pub fn new(segment: Arc<Segment>, file: Arc<dyn File>, end: u64, entries: Vec<Entry>, clean: bool) -> Self {
+        let entries_bytes = entries.iter().map(|entry| Entry::encoded_bytes(entry.name_bytes().len())).sum();
+        Self { segment, file, end, entries, entries_bytes, clean }
+    }
+
+    fn length(&self) -> u64 {
+        self.segment.counts().length
+    }
+
+    /// Whether so much more fits, with the footer that is due at the end.
+    fn has_room(&self, group_bytes: u64, entries_bytes: usize) -> bool {
+        self.end + group_bytes + Footer::stored_bytes(self.entries_bytes + entries_bytes) <= self.length()
+    }
+
+    /// How many of the queue's first records fit into one group here.
+    fn fitting(&self, queue: &VecDeque<Append>) -> usize {
+        let (mut entries_bytes, mut records_bytes) = (0, 0);
+        for (count, append) in queue.iter().take(GROUP_RECORDS_MAX).enumerate() {
+            entries_bytes += Entry::encoded_bytes(append.name.as_bytes().len());
+            records_bytes += append.stored_bytes();
+            let group_bytes = Group::header_bytes(entries_bytes) + records_bytes;
+            if !self.has_room(group_bytes, entries_bytes) || (count > 0 && records_bytes > GROUP_BYTES_MAX) {
+                return count;
+            }
+        }
+        queue.len().min(GROUP_RECORDS_MAX)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    segments: Arc<Segments>,
+    options: Options,
+    active: Option<Active>,
+    next_ordinal: u32,
+    next_sequence: u64,
+    durable: DurableEnd,
+    /// Segments with punches since the last [`Self::sync`].
+    punched: BTreeSet<u32>,
+    poisoned: Option<Arc<str>>,
+}
+
+impl Writer {
+    pub fn new(
+        segments: Arc<Segments>,
+        options: Options,
+        active: Option<Active>,
+        next_ordinal: u32,
+        next_sequence: u64,
+    ) -> Self {
+        let durable = active
+            .as_ref()
+            .map_or(DurableEnd::default(), |a| DurableEnd { segment: a.segment.key.ordinal, offset: a.end });
+        Self {
+            segments,
+            options,
+            active,
+            next_ordinal,
+            next_sequence,
+            durable,
+            punched: BTreeSet::new(),
+            poisoned: None,
+        }
+    }
+
+    /// The longest record, padding included, that a new segment can hold beside header, group header and footer.
+    pub fn record_bytes_max(&self) -> u64 {
+        self.options.segment_bytes - 3 * BLOCK_BYTES
+    }
+
+    pub fn poisoned(&self) -> Option<&Arc<str>> {
+        self.poisoned.as_ref()
+    }
+
+    /// Writes and syncs as many of the queue's first records as fit into one group, takes them off the queue and says
+    /// where they are. At least one, or an error: then the queue is as it was, except that nothing is known of a group
+    /// whose write or sync failed.
+    pub fn append_some(&mut self, queue: &mut VecDeque<Append>) -> Result<Vec<Place>, JournalError> {
+        self.check_sound()?;
+        let first = queue.front().expect("there is something to append");
+        if first.stored_bytes() > self.record_bytes_max() {
+            return Err(JournalError::TooLarge { length: first.length(), length_max: self.record_bytes_max() });
+        }
+        let mut count = self.active.as_ref().map_or(0, |active| active.fitting(queue));
+        if count == 0 {
+            self.roll()?;
+            count = self.active.as_ref().map_or(0, |active| active.fitting(queue));
+        }
+        assert!(count > 0, "a new segment holds a record that is not too large");
+        let appends: Vec<Append> = queue.drain(..count).collect();
+        self.write_group(&appends, false)
+    }
+
+    /// Ends the active segment or marks it clean, so that the next start finds nothing in flight.
+    pub fn close(&mut self) -> Result<(), JournalError> {
+        self.sync()?;
+        match &self.active {
+            Some(active) if !active.clean => {
+                if active.has_room(Group::header_bytes(0), 0) {
+                    self.write_group(&[], true).map(|_| ())
+                } else {
+                    self.retire_active()
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes punches durable that were not yet. Appends are durable from the moment they have a place.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.check_sound()?;
+        for ordinal in std::mem::take(&mut self.punched) {
+            match self.segments.file(Place { segment: ordinal, offset: 0, length: 0 }) {
+                Ok((_, file)) => {
+                    if let Err(source) = file.sync_data() {
+                        return self.poison("sync", self.segments.path(ordinal), source);
+                    }
+                }
+                Err(JournalError::Gone(_)) => {}
+                Err(error) => {
+                    self.punched.insert(ordinal);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the record's header again, asserts its name, and gives its blocks back. `Ok(false)` when it was gone.
+    pub fn punch(&mut self, place: Place, expected: &RecordName) -> Result<bool, JournalError> {
+        self.check_sound()?;
+        match Reader::new(self.segments.clone()).read_head(place, expected) {
+            Ok(_) => {}
+            Err(JournalError::Gone(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let (segment, file) = self.segments.file(place)?;
+        let failed = |source| JournalError::io("punch", &self.segments.path(place.segment), source);
+        let given_back = match file.punch(place.offset, place.stored_bytes()) {
+            Ok(()) => place.stored_bytes(),
+            // The blocks stay until the segment goes, but the record is gone: its header reads zero.
+            Err(source) if source.kind() == io::ErrorKind::Unsupported => {
+                file.write_all_vectored_at(&[Bytes::from_static(&ZEROS)], place.offset).map_err(failed)?;
+                0
+            }
+            Err(source) => return Err(failed(source)),
+        };
+        self.punched.insert(place.segment);
+        let removable = {
+            let mut counts = segment.counts();
+            assert!(counts.live_records > 0, "the record was live");
+            counts.live_records -= 1;
+            counts.live_bytes -= place.stored_bytes();
+            counts.punched_bytes += given_back;
+            counts.sealed && counts.live_records == 0
+        };
+        if removable {
+            self.remove_segments(&[place.segment])?;
+        }
+        Ok(true)
+    }
+
+    /// Removes whole segments, whatever they hold, and makes that durable. The active one and those that are not there
+    /// are passed over. Says how many were removed.
+    pub fn remove_segments(&mut self, ordinals: &[u32]) -> Result<usize, JournalError> {
+        self.check_sound()?;
+        let active = self.active.as_ref().map(|active| active.segment.key.ordinal);
+        let mut removed = 0;
+        for &ordinal in ordinals.iter().filter(|&&ordinal| Some(ordinal) != active) {
+            if self.segments.get(ordinal).is_none() {
+                continue;
+            }
+            let path = self.segments.path(ordinal);
+            // While removing fails, the segment is still there and served.
+            self.segments.files.remove(&path).map_err(|source| JournalError::io("remove", &path, source))?;
+            self.segments.take(ordinal);
+            removed += 1;
+        }
+        if removed > 0 {
+            let dir = &self.segments.dir;
+            self.segments.files.sync_dir(dir).map_err(|source| JournalError::io("sync directory", dir, source))?;
+        }
+        Ok(removed)
+    }
+
+    /// All segments below an ordinal.
+    pub fn remove_segments_below(&mut self, ordinal: u32) -> Result<usize, JournalError> {
+        let below: Vec<u32> = self.segments.ordinals().into_iter().filter(|&o| o < ordinal).collect();
+        self.remove_segments(&below)
+    }
+
+    /// One vectored write, one sync; only then places.
+    fn write_group(&mut self, appends: &[Append], clean: bool) -> Result<Vec<Place>, JournalError> {
+        let written = self.options.clock.wall();
+        let active = self.active.as_mut().expect("whoever calls has made sure that a segment is active");
+        let key = active.segment.key;
+        let entries_bytes: usize = appends.iter().map(|a| Entry::encoded_bytes(a.name.as_bytes().len())).sum();
+        let mut at = active.end + Group::header_bytes(entries_bytes);
+        let mut parts = Vec::with_capacity(1 + 3 * appends.len());
+        parts.push(Bytes::new());
+        let mut entries = Vec::with_capacity(appends.len());
+        for (append, sequence) in appends.iter().zip(self.next_sequence..) {
+            let envelope = Envelope {
+                name: append.name,
+                offset: at,
+                sequence,
+                written,
+                head_bytes: append.head.len() as u32,
+                body_bytes: append.body_bytes as u32,
+            };
+            let entry = envelope.entry();
+            parts.push(envelope.encode(&key, &append.head));
+            parts.extend(append.body.iter().filter(|part| !part.is_empty()).cloned());
+            let padding = entry.stored_bytes() - entry.length;
+            if padding > 0 {
+                parts.push(Bytes::from_static(&ZEROS[..padding as usize]));
+            }
+            at = entry.end();
+            entries.push(entry);
+        }
+        let group =
+            Group { offset: active.end, first_sequence: self.next_sequence, durable: self.durable, clean, entries };
+        parts[0] = Bytes::from(group.encode(&key));
+        assert_eq!(group.end(), at, "a group ends where its last record does");
+        assert!(at <= active.length(), "a group lies inside its segment");
+        let failed = match active.file.write_all_vectored_at(&parts, group.offset) {
+            Ok(()) => active.file.sync_data().err().map(|source| ("sync", source)),
+            Err(source) => Some(("write", source)),
+        };
+        if let Some((operation, source)) = failed {
+            return self.poison(operation, self.segments.path(key.ordinal), source);
+        }
+
+        // Durable: from here on it may be told.
+        active.end = at;
+        active.clean = clean;
+        active.entries_bytes += entries_bytes;
+        self.next_sequence += appends.len() as u64;
+        self.durable = DurableEnd { segment: key.ordinal, offset: at };
+        let place = |entry: &Entry| Place { segment: key.ordinal, offset: entry.offset, length: entry.length };
+        let places: Vec<Place> = group.entries.iter().map(place).collect();
+        {
+            let mut counts = active.segment.counts();
+            counts.end = at;
+            counts.live_records += places.len() as u64;
+            counts.live_bytes += places.iter().map(Place::stored_bytes).sum::<u64>();
+        }
+        active.entries.extend(group.entries);
+        Ok(places)
+    }
+
+    /// Makes a new segment the active one. The old one is sealed only once there is room for the new one: until then
+    /// it still takes what fits.
+    fn roll(&mut self) -> Result<(), JournalError> {
+        self.check_space()?;
+        self.retire_active()?;
+        let ordinal = self.next_ordinal;
+        self.next_ordinal = ordinal.checked_add(1).expect("2^32 segments are more than any drive ever wrote");
+        let path = self.segments.path(ordinal);
+        let file = match self.segments.files.create(&path) {
+            Ok(file) => file,
+            Err(source) if is_full(&source) => return Err(self.full()),
+            Err(source) => return self.poison("create", path, source),
+        };
+        match self.fill_new(&*file, ordinal) {
+            Ok(key) => {
+                let counts = Counts { length: self.options.segment_bytes, end: BLOCK_BYTES, ..Counts::default() };
+                let segment = Segment::new(key, counts);
+                self.segments.insert(segment.clone());
+                self.segments.keep_open(ordinal, file.clone());
+                self.active = Some(Active::new(segment, file, BLOCK_BYTES, Vec::new(), false));
+                Ok(())
+            }
+            // Nothing was written but an empty file: somebody else took the room between the question and the answer.
+            Err(("allocate", source)) if is_full(&source) => match self.segments.files.remove(&path) {
+                Ok(()) => Err(self.full()),
+                Err(source) => self.poison("remove", path, source),
+            },
+            Err((operation, source)) => self.poison(operation, path, source),
+        }
+    }
+
+    fn fill_new(&self, file: &dyn File, ordinal: u32) -> Result<SegmentKey, (&'static str, io::Error)> {
+        let mut nonce = [0; 16];
+        self.options.entropy.fill(&mut nonce);
+        let header = SegmentHeader {
+            key: SegmentKey { ordinal, nonce },
+            owner: self.options.owner,
+            segment_bytes: self.options.segment_bytes,
+            created: self.options.clock.wall(),
+        };
+        file.allocate(self.options.segment_bytes).map_err(|source| ("allocate", source))?;
+        file.write_all_vectored_at(&[Bytes::from(header.encode())], 0).map_err(|source| ("write", source))?;
+        file.sync_data().map_err(|source| ("sync", source))?;
+        self.segments.files.sync_dir(&self.segments.dir).map_err(|source| ("sync directory of", source))?;
+        Ok(header.key)
+    }
+
+    /// Seals the active segment, if there is one, and removes it if all its records are gone.
+    fn retire_active(&mut self) -> Result<(), JournalError> {
+        let Some(active) = self.active.take() else { return Ok(()) };
+        let key = active.segment.key;
+        let sealed = seal(&*active.file, key, self.options.owner, active.end, self.next_sequence, &active.entries);
+        let length = match sealed {
+            Ok(length) => length,
+            Err(source) => return self.poison("seal", self.segments.path(key.ordinal), source),
+        };
+        let empty = {
+            let mut counts = active.segment.counts();
+            counts.length = length;
+            counts.end = length;
+            counts.sealed = true;
+            counts.live_records == 0
+        };
+        if empty {
+            self.remove_segments(&[key.ordinal])?;
+        }
+        Ok(())
+    }
+
+    fn check_space(&self) -> Result<(), JournalError> {
+        let dir = &self.segments.dir;
+        let space = self.segments.files.space(dir).map_err(|source| JournalError::io("space of", dir, source))?;
+        let required_bytes = self.options.segment_bytes.saturating_add(self.options.reserve_bytes);
+        if space.available_bytes < required_bytes {
+            return Err(JournalError::Full {
+                path: dir.clone(),
+                available_bytes: space.available_bytes,
+                required_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> JournalError {
+        let required_bytes = self.options.segment_bytes.saturating_add(self.options.reserve_bytes);
+        JournalError::Full { path: self.segments.dir.clone(), available_bytes: 0, required_bytes }
+    }
+
+    fn check_sound(&self) -> Result<(), JournalError> {
+        match &self.poisoned {
+            Some(cause) => Err(JournalError::Poisoned(cause.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn poison<T>(&mut self, operation: &'static str, path: PathBuf, source: io::Error) -> Result<T, JournalError> {
+        let error = JournalError::io(operation, &path, source);
+        tracing::error!(%error, "the journal takes nothing more");
+        self.poisoned = Some(Arc::from(error.to_string()));
+        Err(error)
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
