@@ -7,6 +7,7 @@
 //!
 //! - [`ids`]: every name is a type of its own; [`names`]: those that people choose
 //! - [`geometry`]: k+m, and what fits when drives are missing; [`stripe`]: which byte lies in which chunk
+//! - [`ring`]: on which drives a stripe's chunks go
 //! - [`chunk`]: a piece of a stripe and the checksums that bind it to its place
 //! - [`chunk_store`]: the one way to a drive, near or far
 //! - [`clock`], [`entropy`]: the only doors to time and randomness
@@ -19,6 +20,7 @@ pub mod entropy;
 pub mod geometry;
 pub mod ids;
 pub mod names;
+pub mod ring;
 pub mod stripe;
 pub mod units;
 
@@ -31,4 +33,5 @@ pub use ids::{
     BucketId, ClusterId, DriveId, EpochId, ExtentId, LogIndex, NodeId, SessionId, StripeId, VersionId, WriteId,
 };
 pub use names::{BucketName, ObjectKey};
+pub use ring::{Ring, RingDrive};
 pub use stripe::StripeShape;
