@@ -63,6 +63,15 @@ fn bytes_of_another_place_are_found() {
 }
 
 #[test]
+fn an_empty_range_has_nothing_to_verify_wherever_it_stands() {
+    let head = Arc::new(seal(name(0, 1), &[9; 5000]));
+    for at in [0, 1, 4096, 5000] {
+        let slice = ChunkSlice::new(head.clone(), at..at, Bytes::new());
+        assert!(slice.verified(&name(0, 1)).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_newer_head_is_refused_by_name() {
     let mut bytes = seal(name(0, 1), b"x").encode().to_vec();
     bytes[0] = CHUNK_HEAD_VERSION + 1;
