@@ -1,0 +1,180 @@
+//! The epoch that follows: its roster, the copies that must be made before it is written, and the quorums that must sync
+//! it before anything is written under it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn_core::{DriveId, EpochId};
+
+use super::{Covered, Decision, GroupCopy, Kept, Setting, StartPlan};
+use crate::drive_set::DriveSet;
+use crate::epoch::{ANCESTORS_MAX, Ancestor, EpochRecord, WITNESSES_MAX};
+use crate::finding::DriveFinding;
+use crate::group::GroupNumber;
+use crate::lineage::Lineage;
+use crate::refusal::Refusal;
+use crate::roster::Quorum;
+
+pub(super) fn succeed(
+    found: &[DriveFinding],
+    usable: DriveSet,
+    setting: &Setting,
+    lineage: &Lineage,
+    kept: Kept,
+    durable: GroupNumber,
+) -> Result<Decision, Refusal> {
+    let orders = &setting.orders;
+    let leaving: BTreeSet<DriveId> = orders.replaced.union(&orders.given_up).copied().collect();
+    let living: DriveSet = usable.iter().filter(|&position| !leaving.contains(&found[position].drive)).collect();
+    let position_of: BTreeMap<DriveId, usize> =
+        usable.iter().map(|position| (found[position].drive, position)).collect();
+    let lives = |drive: DriveId| position_of.get(&drive).is_some_and(|&position| living.contains(position));
+    let base = lineage.base.as_ref();
+    let quorum = choose_roster(found, living, setting, base, &leaving)?;
+
+    // A drive that is named lost but is here may still be written to for the old quorum's sake.
+    let present = |drive: DriveId| position_of.contains_key(&drive);
+    let mut forced = orders.accept_loss;
+    let mut witnesses = Vec::new();
+    let older = base.map(|base| &base.quorum).into_iter();
+    let attempts = lineage.dropped.iter().filter(|attempt| attempt.may_have_begun);
+    for old in older.chain(attempts.map(|attempt| &attempt.record.quorum)) {
+        let reduced = if old.holds(present) { Some(old.clone()) } else { old.without(&orders.given_up) };
+        forced |= reduced.as_ref() != Some(old);
+        witnesses.extend(reduced);
+    }
+    assert!(witnesses.len() <= WITNESSES_MAX, "a drive holds fewer attempts than that, or the next start drops them");
+    let short = witnesses.iter().find(|witness| !witness.holds(present));
+    let short = short.or_else(|| (!quorum.holds(lives)).then_some(&quorum));
+    if let (Some(short), Some(base)) = (short, base) {
+        let missing = short.roster.iter().copied().filter(|&drive| !lives(drive)).collect();
+        let covered = Covered { base: base.clone(), kept, short_of: short.clone(), missing };
+        return Ok(Decision::CoveredReadOnly(Box::new(covered)));
+    }
+    if let Some(short) = short {
+        // Nothing was ever acknowledged, and the drives of a cut-short formation are away.
+        let missing: Vec<_> = short.roster.iter().copied().filter(|&drive| !lives(drive)).collect();
+        let missing_max = short.roster.len() - short.copies_len();
+        return Err(Refusal::Unsettled { epoch: short.epoch, missing, missing_max });
+    }
+
+    let everything = base.is_some_and(|base| must_copy_everything(found, base, &quorum, &position_of));
+    let copies = plan_copies(found, &kept, durable, everything, &quorum, &position_of);
+    let joins = |position: usize| quorum.contains(found[position].drive) && found[position].is_blank();
+    let joining = living.iter().filter(|&position| joins(position)).collect();
+    let epoch = EpochRecord {
+        id: setting.new_epoch,
+        identity: setting.identity,
+        ancestors: ancestors(lineage, &kept),
+        kept: kept.last,
+        floor: kept.floor,
+        quorum,
+        witnesses,
+        forced,
+    };
+    Ok(Decision::Start(Box::new(StartPlan { base: base.map(|base| base.id), kept, copies, joining, epoch })))
+}
+
+/// Who was in stays in, here or not, unless it was declared lost or given up: a drive that merely is away comes back with
+/// groups that count. Others fill up to twice the copies, so that a failing drive has a successor.
+fn choose_roster(
+    found: &[DriveFinding],
+    living: DriveSet,
+    setting: &Setting,
+    base: Option<&EpochRecord>,
+    leaving: &BTreeSet<DriveId>,
+) -> Result<Quorum, Refusal> {
+    let mut roster: BTreeSet<DriveId> = base.into_iter().flat_map(|base| base.quorum.roster.iter().copied()).collect();
+    roster.retain(|drive| !leaving.contains(drive));
+    let registered = roster.iter().copied().chain(living.iter().map(|position| found[position].drive));
+    let registered = registered.collect::<BTreeSet<_>>().len();
+    if registered == 0 {
+        return Err(Refusal::NoDrives);
+    }
+    let copies = usize::from(setting.copies_wanted.max(1)).min(registered);
+    for drive in living.iter().map(|position| found[position].drive) {
+        if roster.len() >= 2 * copies {
+            break;
+        }
+        roster.insert(drive);
+    }
+    let copies = u8::try_from(copies).expect("no more than wanted, which is a byte");
+    Ok(Quorum { epoch: setting.new_epoch, copies, roster: roster.into_iter().collect() })
+}
+
+/// Whether what the old roster's arithmetic promised for acknowledged groups does not carry over to the new one, so that
+/// each of them must be seen on r drives of it: a drive leaves, one has forgotten, or there are to be more copies.
+fn must_copy_everything(
+    found: &[DriveFinding],
+    base: &EpochRecord,
+    quorum: &Quorum,
+    position_of: &BTreeMap<DriveId, usize>,
+) -> bool {
+    let leaves = base.quorum.roster.iter().any(|&drive| !quorum.contains(drive));
+    let forgot = base
+        .quorum
+        .roster
+        .iter()
+        .filter_map(|drive| position_of.get(drive))
+        .any(|&position| !found[position].testifies());
+    leaves || forgot || quorum.copies > base.quorum.copies
+}
+
+fn plan_copies(
+    found: &[DriveFinding],
+    kept: &Kept,
+    durable: GroupNumber,
+    everything: bool,
+    quorum: &Quorum,
+    position_of: &BTreeMap<DriveId, usize>,
+) -> Vec<GroupCopy> {
+    let members: Vec<usize> = quorum.roster.iter().filter_map(|drive| position_of.get(drive)).copied().collect();
+    let member_set: DriveSet = members.iter().copied().collect();
+    let damaged: BTreeSet<_> = found.iter().flat_map(|finding| finding.damaged.iter().copied()).collect();
+    let mut copies = Vec::new();
+    for group in &kept.groups {
+        let wanting = everything || group.name.number > durable || damaged.contains(&group.name);
+        if !wanting {
+            continue;
+        }
+        let held = group.holders.and(member_set).len();
+        let targets = members.iter().copied().filter(|&member| !group.holders.contains(member));
+        let short = quorum.copies_len().saturating_sub(held);
+        copies.extend(targets.take(short).map(|to| GroupCopy { name: group.name, from: group.holders, to }));
+    }
+    copies
+}
+
+/// The base's ancestors and the base, cut to what is kept; and all others that are known, as void.
+fn ancestors(lineage: &Lineage, kept: &Kept) -> Vec<Ancestor> {
+    let mut known: BTreeSet<EpochId> = BTreeSet::new();
+    let mut ancestors = Vec::new();
+    if let Some(base) = &lineage.base {
+        for ancestor in &base.ancestors {
+            known.insert(ancestor.epoch);
+            ancestors.push(cut(*ancestor, kept.last));
+        }
+        known.insert(base.id);
+    }
+    for attempt in &lineage.dropped {
+        for older in &attempt.record.ancestors {
+            if known.insert(older.epoch) {
+                ancestors.push(Ancestor::void(older.epoch, older.forced));
+            }
+        }
+        if known.insert(attempt.record.id) {
+            ancestors.push(Ancestor::void(attempt.record.id, attempt.record.forced));
+        }
+    }
+    if let Some(base) = &lineage.base {
+        let own = Ancestor { epoch: base.id, first: base.kept.next(), last: kept.last, forced: base.forced };
+        ancestors.push(cut(own, kept.last));
+    }
+    let surplus = ancestors.len().saturating_sub(ANCESTORS_MAX);
+    ancestors.drain(..surplus);
+    ancestors
+}
+
+fn cut(ancestor: Ancestor, last: GroupNumber) -> Ancestor {
+    let cut = Ancestor { last: ancestor.last.min(last), ..ancestor };
+    if cut.first > cut.last { Ancestor::void(cut.epoch, cut.forced) } else { cut }
+}
