@@ -26,56 +26,11 @@ use crate::rows::session::{Lease, SessionKind};
 use crate::rows::stripe::PlacedChunk;
 use crate::rows::topology::DriveState;
 
-/// The version of the state machine's function that this release knows.
-pub const FUNCTION_VERSION: u8 = 1;
-
-/// The most operations in one proposal: what DeleteObjects asks for, with room for the stripes around.
-pub const PROPOSAL_OPERATIONS_MAX: usize = 4096;
-
 /// The most rows that one operation reads or writes (invariant 13).
 pub const OPERATION_ROWS_MAX: usize = 4096;
 
 /// The most bytes of rows that one operation writes (invariant 13).
 pub const OPERATION_BYTES_MAX: usize = 1024 * 1024;
-
-/// What one entry of the log carries.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Batch {
-    /// The version of the function that must be applied; an unknown one stops the node.
-    #[n(0)]
-    pub function: u8,
-    /// The leader's calendar when it took the batch.
-    #[n(1)]
-    pub time: WallTime,
-    /// What was asked for, in order.
-    #[n(2)]
-    pub proposals: Vec<Proposal>,
-}
-
-/// One request of one session: its operations, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Proposal {
-    /// Whose request it is, so that a repeat has one effect. None before a session exists.
-    #[n(0)]
-    pub request: Option<RequestId>,
-    /// What it asks for.
-    #[n(1)]
-    pub operations: Vec<Operation>,
-}
-
-/// The number of a session's request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct RequestId {
-    /// Which session.
-    #[n(0)]
-    pub session: SessionId,
-    /// Grows by one with each request.
-    #[n(1)]
-    pub number: u64,
-    /// The lowest number that is still unanswered: nothing below it is applied any more.
-    #[n(2)]
-    pub lowest_unanswered: u64,
-}
 
 /// An extent that a write brings.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -198,6 +153,10 @@ pub struct NewDrive {
 }
 
 /// One change of metadata.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the common one; a box would cost each PUT an allocation"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Operation {
     /// The first operation of a history: what the cluster is.
@@ -242,7 +201,9 @@ pub enum Operation {
         root: bool,
     },
 
-    /// Begins a session. Registering the same id again, by the same node and kind, changes nothing.
+    /// Begins a session. Registering the same id again while it lives, by the same node and kind, changes nothing. An id
+    /// is for one attempt: whoever got no answer draws another one, so that no late copy of this operation brings an
+    /// ended session back.
     #[n(2)]
     RegisterSession {
         /// Its id, drawn at random.
@@ -269,7 +230,8 @@ pub enum Operation {
         reads_from: LogIndex,
     },
     /// Ends a session. With `last_renewal`, only if it was not renewed since; without, by the session itself. Its leases
-    /// end, its slots are dropped, and its pending manifests are found by the retirement's planner.
+    /// end, its slots and spent writes are dropped, and its pending manifests are found by the retirement's planner. A
+    /// request of the session that is repeated later is answered `SessionEnded`, this one too.
     #[n(4)]
     EndSession {
         /// Which one.
@@ -501,4 +463,25 @@ pub enum Operation {
         #[n(0)]
         garbage: Vec<GarbageKey>,
     },
+    /// Removes an access key. The last one that may do everything stays.
+    #[n(23)]
+    RemoveAccessKey {
+        /// Its id.
+        #[n(0)]
+        id: String,
+    },
+}
+
+impl Operation {
+    /// Whether it may come without a request of a session: once more of the same changes nothing more.
+    pub fn needs_no_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Form { .. }
+                | Self::PutAccessKey { .. }
+                | Self::RegisterSession { .. }
+                | Self::EndSession { last_renewal: Some(_), .. }
+                | Self::ReportRun { .. }
+        )
+    }
 }

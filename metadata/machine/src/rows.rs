@@ -9,5 +9,6 @@ pub mod manifest;
 pub mod object;
 pub mod profile;
 pub mod session;
+pub mod spent;
 pub mod stripe;
 pub mod topology;

@@ -6,6 +6,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use crate::row::{Row, hex};
+
 /// Rows could not be read. The state machine stops where it is: an entry applied on half-read rows would diverge.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
@@ -20,6 +22,13 @@ pub enum RowError {
         /// What was found.
         what: String,
     },
+}
+
+impl RowError {
+    /// For a row that another one says is there.
+    pub fn missing<R: Row>(key: &[u8]) -> Self {
+        Self::Damaged { key: hex(key), what: format!("this row of {:?} is missing", R::TABLE) }
+    }
 }
 
 /// Rows at one index of the log.

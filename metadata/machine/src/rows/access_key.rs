@@ -35,5 +35,13 @@ impl Row for AccessKeyRow {
         out.extend_from_slice(key.as_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<String> {
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+
+    fn weight(&self) -> usize {
+        64 + self.sealed_secret.len()
+    }
+
     cbor_row!();
 }

@@ -47,6 +47,14 @@ impl Row for BucketRow {
         out.extend_from_slice(&key.to_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<BucketId> {
+        Some(BucketId::from_bytes(bytes.try_into().ok()?))
+    }
+
+    fn weight(&self) -> usize {
+        64 + self.name.as_str().len() + self.owner.len()
+    }
+
     cbor_row!();
 }
 
@@ -64,6 +72,10 @@ impl Row for BucketNameRow {
 
     fn write_key(key: &BucketName, out: &mut Vec<u8>) {
         out.extend_from_slice(key.as_str().as_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<BucketName> {
+        BucketName::new(core::str::from_utf8(bytes).ok()?).ok()
     }
 
     cbor_row!();
@@ -89,6 +101,10 @@ impl Row for BucketLedgerRow {
 
     fn write_key(key: &BucketId, out: &mut Vec<u8>) {
         out.extend_from_slice(&key.to_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<BucketId> {
+        Some(BucketId::from_bytes(bytes.try_into().ok()?))
     }
 
     cbor_row!();

@@ -29,5 +29,9 @@ impl Row for ClusterRow {
 
     fn write_key((): &(), _out: &mut Vec<u8>) {}
 
+    fn read_key(bytes: &[u8]) -> Option<()> {
+        bytes.is_empty().then_some(())
+    }
+
     cbor_row!();
 }

@@ -44,6 +44,10 @@ impl Row for GarbageRow {
         out.extend_from_slice(&key.chunk.to_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<GarbageKey> {
+        GarbageKey::from_slice(bytes)
+    }
+
     cbor_row!();
 }
 

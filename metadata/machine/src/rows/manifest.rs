@@ -50,6 +50,10 @@ impl Row for ManifestRow {
         out.extend_from_slice(&key.0.to_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<ManifestId> {
+        Some(ManifestId(WriteId::from_bytes(bytes.try_into().ok()?)))
+    }
+
     cbor_row!();
 }
 
@@ -73,6 +77,16 @@ impl Row for ManifestPageRow {
         out.extend_from_slice(&page.to_be_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<Self::Key> {
+        let (manifest, page) = bytes.split_at_checked(WriteId::BYTES)?;
+        let page = u32::from_be_bytes(page.try_into().ok()?);
+        Some((ManifestId(WriteId::from_bytes(manifest.try_into().ok()?)), page))
+    }
+
+    fn weight(&self) -> usize {
+        32 + 40 * self.ranges.len()
+    }
+
     cbor_row!();
 }
 
@@ -90,6 +104,10 @@ impl Row for RetirementRow {
 
     fn write_key(key: &ManifestId, out: &mut Vec<u8>) {
         out.extend_from_slice(&key.0.to_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<ManifestId> {
+        Some(ManifestId(WriteId::from_bytes(bytes.try_into().ok()?)))
     }
 
     cbor_row!();

@@ -3,10 +3,10 @@
 
 use core::fmt;
 
-use cairn_core::{BucketId, ExtentId, ObjectKey, VersionId, WallTime};
+use cairn_core::{BucketId, ExtentId, LogIndex, ObjectKey, VersionId, WallTime};
 use minicbor::{Decode, Encode};
 
-use crate::row::{Row, Table, cbor_row, write_terminated};
+use crate::row::{Row, Table, cbor_row, read_terminated, write_terminated};
 use crate::rows::manifest::ManifestId;
 use crate::rows::profile::ProfileId;
 
@@ -145,7 +145,39 @@ pub struct Attributes {
     pub tags: Option<Vec<(String, String)>>,
 }
 
+impl Attributes {
+    /// About how many bytes they have when encoded.
+    pub fn weight(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(1, |text| text.len() + 3);
+        let pairs = |pairs: &[(String, String)]| -> usize {
+            pairs.iter().map(|(name, value)| name.len() + value.len() + 7).sum()
+        };
+        let headers = &self.headers;
+        80 + text(&headers.content_type)
+            + text(&headers.content_encoding)
+            + text(&headers.content_disposition)
+            + text(&headers.content_language)
+            + text(&headers.cache_control)
+            + text(&headers.expires)
+            + text(&headers.website_redirect)
+            + pairs(&self.metadata)
+            + self.checksum.as_ref().map_or(0, |checksum| checksum.digest.len() + 8)
+            + self.tags.as_deref().map_or(0, pairs)
+    }
+}
+
+impl Content {
+    /// About how many bytes it has when encoded.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Ranges(ranges) => 8 + 40 * ranges.len(),
+            Self::Manifest(_) => 24,
+        }
+    }
+}
+
 /// What a version is.
+#[expect(clippy::large_enum_variant, reason = "markers are few and live for a moment")]
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum VersionKind {
     /// An object with bytes.
@@ -178,6 +210,10 @@ pub struct ObjectRow {
     /// The object, or the mark that it was deleted.
     #[n(3)]
     pub kind: VersionKind,
+    /// Where this is the newest version: which of the older ones clients know as `null`, if one is. At most one version
+    /// of a key is, and it must be found without looking through all of them (invariant 13).
+    #[n(4)]
+    pub older_null: Option<VersionId>,
 }
 
 impl ObjectRow {
@@ -199,6 +235,16 @@ impl Row for ObjectRow {
         out.extend_from_slice(key.as_str().as_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<Self::Key> {
+        let (bucket, key) = bytes.split_at_checked(BucketId::BYTES)?;
+        let key = ObjectKey::new(core::str::from_utf8(key).ok()?).ok()?;
+        Some((BucketId::from_bytes(bucket.try_into().ok()?), key))
+    }
+
+    fn weight(&self) -> usize {
+        96 + self.object().map_or(0, |(attributes, content)| attributes.weight() + content.weight())
+    }
+
     cbor_row!();
 }
 
@@ -215,6 +261,22 @@ impl Row for OlderVersionRow {
         write_terminated(key.as_str().as_bytes(), out);
         out.extend_from_slice(&(!version.index.0).to_be_bytes());
         out.extend_from_slice(&(!version.ordinal).to_be_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<Self::Key> {
+        let (bucket, rest) = bytes.split_at_checked(BucketId::BYTES)?;
+        let (key, version) = read_terminated(rest)?;
+        let (index, ordinal) = version.split_at_checked(8)?;
+        let version = VersionId {
+            index: LogIndex(!u64::from_be_bytes(index.try_into().ok()?)),
+            ordinal: !u16::from_be_bytes(ordinal.try_into().ok()?),
+        };
+        let key = ObjectKey::new(String::from_utf8(key).ok()?).ok()?;
+        Some((BucketId::from_bytes(bucket.try_into().ok()?), key, version))
+    }
+
+    fn weight(&self) -> usize {
+        self.0.weight()
     }
 
     fn write_value(&self, out: &mut Vec<u8>) {

@@ -35,5 +35,13 @@ impl Row for ProfileRow {
         out.extend_from_slice(&key.0.to_be_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<ProfileId> {
+        Some(ProfileId(u16::from_be_bytes(bytes.try_into().ok()?)))
+    }
+
+    fn weight(&self) -> usize {
+        32 + self.class.len()
+    }
+
     cbor_row!();
 }

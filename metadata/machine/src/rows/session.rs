@@ -34,7 +34,7 @@ pub struct SessionRow {
     /// Where in the log it began.
     #[n(2)]
     pub registered: LogIndex,
-    /// Where in the log it was last heard of. An `Expire` must name it.
+    /// Where in the log it was last renewed. Whoever ends it from outside must name this.
     #[n(3)]
     pub renewed: LogIndex,
     /// Below this write counter it will commit nothing more.
@@ -54,6 +54,10 @@ impl Row for SessionRow {
 
     fn write_key(key: &SessionId, out: &mut Vec<u8>) {
         out.extend_from_slice(&key.to_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<SessionId> {
+        Some(SessionId::from_bytes(bytes.try_into().ok()?))
     }
 
     cbor_row!();
@@ -77,6 +81,15 @@ impl Row for SlotRow {
     fn write_key((session, slot): &(SessionId, u16), out: &mut Vec<u8>) {
         out.extend_from_slice(&session.to_bytes());
         out.extend_from_slice(&slot.to_be_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<(SessionId, u16)> {
+        let (session, slot) = bytes.split_at_checked(SessionId::BYTES)?;
+        Some((SessionId::from_bytes(session.try_into().ok()?), u16::from_be_bytes(slot.try_into().ok()?)))
+    }
+
+    fn weight(&self) -> usize {
+        24 + self.outcomes.len()
     }
 
     cbor_row!();
@@ -109,6 +122,13 @@ impl Row for LeaseRow {
 
     fn write_key(key: &Lease, out: &mut Vec<u8>) {
         out.push(*key as u8);
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<Lease> {
+        match bytes {
+            [0] => Some(Lease::Repair),
+            _ => None,
+        }
     }
 
     cbor_row!();

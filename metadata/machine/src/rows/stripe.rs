@@ -44,6 +44,14 @@ impl Row for StripeRow {
         out.extend_from_slice(&key.0.to_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<StripeId> {
+        Some(StripeId(WriteId::from_bytes(bytes.try_into().ok()?)))
+    }
+
+    fn weight(&self) -> usize {
+        32 + 32 * self.positions.len()
+    }
+
     cbor_row!();
 }
 
@@ -64,6 +72,10 @@ impl Row for StripeLiveRow {
 
     fn write_key(key: &StripeId, out: &mut Vec<u8>) {
         out.extend_from_slice(&key.0.to_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<StripeId> {
+        Some(StripeId(WriteId::from_bytes(bytes.try_into().ok()?)))
     }
 
     cbor_row!();

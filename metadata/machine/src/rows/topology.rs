@@ -28,6 +28,14 @@ impl Row for NodeRow {
         out.extend_from_slice(&key.to_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<NodeId> {
+        Some(NodeId::from_bytes(bytes.try_into().ok()?))
+    }
+
+    fn weight(&self) -> usize {
+        48 + self.zone.len()
+    }
+
     cbor_row!();
 }
 
@@ -81,6 +89,14 @@ impl Row for DriveRow {
         out.extend_from_slice(&key.to_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<DriveId> {
+        Some(DriveId::from_bytes(bytes.try_into().ok()?))
+    }
+
+    fn weight(&self) -> usize {
+        64 + self.label.len()
+    }
+
     cbor_row!();
 }
 
@@ -109,6 +125,10 @@ impl Row for DriveLedgerRow {
         out.extend_from_slice(&key.to_bytes());
     }
 
+    fn read_key(bytes: &[u8]) -> Option<DriveId> {
+        Some(DriveId::from_bytes(bytes.try_into().ok()?))
+    }
+
     cbor_row!();
 }
 
@@ -126,6 +146,10 @@ impl Row for VoterRow {
 
     fn write_key(key: &u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&key.to_be_bytes());
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<u64> {
+        Some(u64::from_be_bytes(bytes.try_into().ok()?))
     }
 
     cbor_row!();

@@ -1,0 +1,65 @@
+//! Buckets: made, emptied, removed; and whether they keep versions.
+//!
+//! ```text
+//! Off --> Enabled <--> Suspended        (never back to Off: versions may exist from then on)
+//! ```
+
+use cairn_core::{BucketId, BucketName};
+
+use crate::apply::context::Context;
+use crate::apply::transaction::{Stop, Transaction, malformed};
+use crate::outcome::{Outcome, Refusal};
+use crate::rows::access_key::ACCESS_KEY_ID_BYTES_MAX;
+use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow, Versioning};
+use crate::rows::cluster::ClusterRow;
+use crate::source::RowSource;
+
+pub(crate) fn create<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    name: &BucketName,
+    owner: &str,
+) -> Result<Outcome, Stop> {
+    if owner.is_empty() || owner.len() > ACCESS_KEY_ID_BYTES_MAX {
+        return Err(malformed("the owner's access key is empty or too long"));
+    }
+    if let Some(taken) = rows.get::<BucketNameRow>(name)? {
+        let owner = rows.must::<BucketRow>(&taken.id)?.owner.clone();
+        return Err(Refusal::BucketExists { owner }.into());
+    }
+    let id = context.bucket();
+    let row =
+        BucketRow { name: name.clone(), created: context.time, owner: owner.into(), versioning: Versioning::default() };
+    rows.put(name, BucketNameRow { id })?;
+    rows.put(&id, row)?;
+    rows.put(&id, BucketLedgerRow::default())?;
+    let cluster = rows.must::<ClusterRow>(&())?;
+    rows.put(&(), ClusterRow { buckets_made: cluster.buckets_made + 1, ..(*cluster).clone() })?;
+    Ok(Outcome::BucketCreated(id))
+}
+
+/// The ledger says whether the bucket is empty. To look would be to walk over the tombstones of everything that it ever
+/// held; that the ledger is right is invariant 11.
+pub(crate) fn delete<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: BucketId) -> Result<Outcome, Stop> {
+    let row = rows.get::<BucketRow>(&id)?.ok_or(Refusal::NoSuchBucket)?;
+    if rows.must::<BucketLedgerRow>(&id)?.versions > 0 {
+        return Err(Refusal::BucketNotEmpty.into());
+    }
+    rows.remove::<BucketNameRow>(&row.name)?;
+    rows.remove::<BucketRow>(&id)?;
+    rows.remove::<BucketLedgerRow>(&id)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn set_versioning<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    id: BucketId,
+    versioning: Versioning,
+) -> Result<Outcome, Stop> {
+    let row = rows.get::<BucketRow>(&id)?.ok_or(Refusal::NoSuchBucket)?;
+    if versioning == Versioning::Off && row.versioning != Versioning::Off {
+        return Err(malformed("versions cannot be switched off again, only suspended"));
+    }
+    rows.put(&id, BucketRow { versioning, ..(*row).clone() })?;
+    Ok(Outcome::Done)
+}

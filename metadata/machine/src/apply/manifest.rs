@@ -1,0 +1,159 @@
+//! Manifests: filled page by page while a stream runs, counted by versions, taken apart page by page.
+//!
+//! ```text
+//! (absent) --AddManifestPage 0--> Pending(session) --PutObject--> Referenced(1) <--> Referenced(n)
+//!                                     |                                |
+//!                                     | AbandonManifest                | the last version goes
+//!                                     v                                v
+//!                                  Retiring --RetirePage, in bounded steps--> (absent)
+//! ```
+
+use cairn_core::units::{MANIFEST_PAGE_RANGES_MAX, OBJECT_BYTES_MAX};
+use cairn_core::{SessionId, geometry::POSITIONS_MAX};
+
+use crate::apply::context::Context;
+use crate::apply::extent;
+use crate::apply::session::{alive, judge_write};
+use crate::apply::transaction::{Stop, Transaction, malformed, unknown};
+use crate::operation::NewExtent;
+use crate::outcome::{Outcome, Refusal};
+use crate::rows::extent::HERE_BYTES_MAX;
+use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow, ManifestState, RetirementRow};
+use crate::rows::profile::ProfileId;
+use crate::rows::session::SessionRow;
+use crate::source::RowSource;
+
+/// The rows that one range may touch when it is released: its extent, its stripe with what lives there, and for each
+/// position garbage, ledger, and spent write with its session.
+const RELEASE_ROWS_MAX: usize = 3 + 4 * POSITIONS_MAX + 2;
+
+/// The bytes that one range may read and write when it is released.
+const RELEASE_BYTES_MAX: usize = HERE_BYTES_MAX as usize + RELEASE_ROWS_MAX * 192;
+
+pub(crate) fn add_page<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    id: ManifestId,
+    page: u32,
+    extents: &[NewExtent],
+    profile: ProfileId,
+) -> Result<Outcome, Stop> {
+    context.manifest_stands(id)?;
+    if extents.is_empty() || extents.len() > MANIFEST_PAGE_RANGES_MAX {
+        return Err(malformed("a page without extents, or with too many"));
+    }
+    judge_write(rows, id.0)?;
+    let session = id.0.session;
+    let head = match rows.get::<ManifestRow>(&id)? {
+        None if page == 0 => ManifestRow { state: ManifestState::Pending(session), pages: 0, bytes: 0 },
+        None => return Err(unknown("manifest")),
+        Some(head) if head.state == ManifestState::Pending(session) && head.pages == page => *head,
+        Some(_) => return Err(Refusal::Changed.into()),
+    };
+    let (ranges, bytes) = extent::add(rows, context, extents, profile)?;
+    let total = head.bytes + bytes;
+    if total > OBJECT_BYTES_MAX {
+        return Err(malformed("longer than any object"));
+    }
+    rows.put(&(id, page), ManifestPageRow { offset: head.bytes, ranges })?;
+    rows.put(&id, ManifestRow { pages: page + 1, bytes: total, ..head })?;
+    Ok(Outcome::Done)
+}
+
+/// A pending manifest becomes the content of its first version. Returns its bytes.
+pub(crate) fn adopt<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    id: ManifestId,
+    session: SessionId,
+) -> Result<u64, Stop> {
+    context.manifest_stands(id)?;
+    alive(rows, session)?;
+    judge_write(rows, id.0)?;
+    let head = rows.get::<ManifestRow>(&id)?.ok_or_else(|| unknown("manifest"))?;
+    if head.state != ManifestState::Pending(session) {
+        return Err(Refusal::Changed.into());
+    }
+    rows.put(&id, ManifestRow { state: ManifestState::Referenced(1), ..*head })?;
+    Ok(head.bytes)
+}
+
+/// One version more refers to a manifest.
+pub(crate) fn share<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: ManifestId) -> Result<(), Stop> {
+    let head = rows.must::<ManifestRow>(&id)?;
+    let ManifestState::Referenced(references) = head.state else {
+        panic!("invariant 11: a version refers to a manifest that is {:?}", head.state);
+    };
+    let references = references.checked_add(1).ok_or(Refusal::TooLarge)?;
+    rows.put(&id, ManifestRow { state: ManifestState::Referenced(references), ..*head })
+}
+
+/// One version less refers to a manifest. With the last one it is retired, in steps of its own.
+pub(crate) fn release<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: ManifestId) -> Result<(), Stop> {
+    let head = rows.must::<ManifestRow>(&id)?;
+    match head.state {
+        ManifestState::Referenced(1) => retire(rows, id, *head),
+        ManifestState::Referenced(references) if references > 1 => {
+            rows.put(&id, ManifestRow { state: ManifestState::Referenced(references - 1), ..*head })
+        }
+        state => panic!("invariant 11: a version refers to a manifest that is {state:?}"),
+    }
+}
+
+fn retire<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: ManifestId, head: ManifestRow) -> Result<(), Stop> {
+    rows.put(&id, ManifestRow { state: ManifestState::Retiring, ..head })?;
+    rows.put(&id, RetirementRow { next_page: 0 })
+}
+
+pub(crate) fn abandon<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    id: ManifestId,
+    session: SessionId,
+) -> Result<Outcome, Stop> {
+    let head = rows.get::<ManifestRow>(&id)?.ok_or_else(|| unknown("manifest"))?;
+    let ManifestState::Pending(owner) = head.state else {
+        return Err(Refusal::Changed.into());
+    };
+    if owner != session && rows.get::<SessionRow>(&owner)?.is_some() {
+        return Err(Refusal::Changed.into());
+    }
+    retire(rows, id, *head)?;
+    Ok(Outcome::Done)
+}
+
+/// Takes a page apart, or as much of it as one operation may: then the same page is the next one again. The last page
+/// takes the head with it.
+pub(crate) fn retire_page<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    id: ManifestId,
+    page: u32,
+) -> Result<Outcome, Stop> {
+    let retirement = rows.get::<RetirementRow>(&id)?.ok_or_else(|| unknown("retirement"))?;
+    if retirement.next_page != page {
+        return Err(Refusal::Changed.into());
+    }
+    let head = rows.must::<ManifestRow>(&id)?;
+    assert_eq!(head.state, ManifestState::Retiring, "a retirement is of a manifest that is retiring");
+    assert!(page < head.pages, "a manifest has a page, and its last one ends the retirement");
+    let row = rows.must::<ManifestPageRow>(&(id, page))?;
+    let mut done = 0;
+    while done < row.ranges.len() && rows.has_room(RELEASE_ROWS_MAX + 4, RELEASE_BYTES_MAX + 8192) {
+        extent::release(rows, context, &row.ranges[done])?;
+        done += 1;
+    }
+    assert!(done > 0 || row.ranges.is_empty(), "one range always fits an operation");
+    if done < row.ranges.len() {
+        let offset = row.offset + row.ranges[..done].iter().map(|range| u64::from(range.length)).sum::<u64>();
+        rows.put(&(id, page), ManifestPageRow { offset, ranges: row.ranges[done..].to_vec() })?;
+        return Ok(Outcome::Done);
+    }
+    rows.remove::<ManifestPageRow>(&(id, page))?;
+    if page + 1 == head.pages {
+        rows.remove::<ManifestRow>(&id)?;
+        rows.remove::<RetirementRow>(&id)?;
+    } else {
+        rows.put(&id, RetirementRow { next_page: page + 1 })?;
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,318 @@
+//! Objects: this is where a PUT happens, and a DELETE.
+//!
+//! ```text
+//!                    newest (table Object)        older (table OlderVersion), newest first
+//! Off                null                         -
+//! Enabled            each write adds one          what it replaces moves here
+//! Suspended          null                         what is not null moves here; the null version is replaced, wherever
+//!                                                 it stands
+//! ```
+//!
+//! A delete without a version leaves a marker where versions are kept, and removes the null version where they are not. A
+//! delete of a version removes it for good, and the next older one becomes the newest. At most one version of a key is
+//! null, and the newest row knows which.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use cairn_core::units::VERSION_RANGES_MAX;
+use cairn_core::{BucketId, ObjectKey, SessionId, VersionId};
+
+use crate::apply::condition::judge;
+use crate::apply::context::Context;
+use crate::apply::session::alive;
+use crate::apply::transaction::{Stop, Transaction, malformed};
+use crate::apply::{extent, manifest};
+use crate::operation::{Conditions, NewContent, VersionChoice};
+use crate::outcome::{Outcome, Refusal};
+use crate::row::{Row, Table, write_terminated};
+use crate::rows::bucket::{BucketLedgerRow, BucketRow, Versioning};
+use crate::rows::object::{Attributes, Content, ObjectRow, OlderVersionRow, VersionKind};
+use crate::source::RowSource;
+
+/// The most bytes of headers, metadata and tags of one version: well above what S3 lets a request bring.
+pub(crate) const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
+
+#[expect(clippy::too_many_arguments, reason = "an operation's fields, each of a type of its own")]
+pub(crate) fn put<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    bucket: BucketId,
+    key: &ObjectKey,
+    attributes: &Attributes,
+    content: &NewContent,
+    conditions: &Conditions,
+    session: SessionId,
+) -> Result<Outcome, Stop> {
+    if attributes.weight() > ATTRIBUTES_BYTES_MAX {
+        return Err(malformed("more attributes than a version holds"));
+    }
+    let mut object = Object::open(rows, bucket, key)?;
+    judge(conditions, object.newest.as_deref())?;
+    alive(rows, session)?;
+    // What comes is counted before what goes: a copy onto itself must not lose its own bytes in between.
+    let content = take_over(rows, context, attributes, content, session)?;
+    let null = object.versioning != Versioning::Enabled;
+    let kind = VersionKind::Object { attributes: attributes.clone(), content };
+    let version = object.add(rows, context, kind, null)?;
+    object.close(rows)?;
+    Ok(Outcome::Put { version, null, modified: context.time })
+}
+
+fn take_over<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    attributes: &Attributes,
+    content: &NewContent,
+    session: SessionId,
+) -> Result<Content, Stop> {
+    let (content, bytes) = match content {
+        NewContent::Extents(extents) => {
+            if extents.len() > VERSION_RANGES_MAX {
+                return Err(malformed("more extents than a version's row names"));
+            }
+            let (ranges, bytes) = extent::add(rows, context, extents, attributes.profile)?;
+            (Content::Ranges(ranges), bytes)
+        }
+        NewContent::Manifest(id) => (Content::Manifest(*id), manifest::adopt(rows, context, *id, session)?),
+        NewContent::Shared { bucket, key, version } => {
+            let source = find(rows, *bucket, key, *version)?.ok_or(Refusal::Changed)?;
+            let (source, content) = source.object().ok_or_else(|| malformed("a delete marker has no bytes"))?;
+            match content {
+                Content::Ranges(ranges) => extent::share(rows, ranges)?,
+                Content::Manifest(id) => manifest::share(rows, *id)?,
+            }
+            (content.clone(), source.size)
+        }
+    };
+    if bytes != attributes.size {
+        return Err(malformed("the size is not that of the bytes"));
+    }
+    Ok(content)
+}
+
+/// A version by its id, wherever it stands.
+fn find<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    bucket: BucketId,
+    key: &ObjectKey,
+    version: VersionId,
+) -> Result<Option<Rc<ObjectRow>>, Stop> {
+    match rows.get_at::<ObjectRow>(&newest_key(bucket, key))? {
+        Some(newest) if newest.version == version => Ok(Some(newest)),
+        Some(_) => {
+            let older = rows.get_at::<OlderVersionRow>(&older_key(bucket, key, version))?;
+            Ok(older.map(|row| Rc::new(row.0.clone())))
+        }
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn delete<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    bucket: BucketId,
+    key: &ObjectKey,
+    choice: VersionChoice,
+    conditions: &Conditions,
+) -> Result<Outcome, Stop> {
+    let mut object = Object::open(rows, bucket, key)?;
+    let (version, null, marker) = match (choice, object.versioning) {
+        (VersionChoice::Newest, Versioning::Enabled | Versioning::Suspended) => {
+            judge(conditions, object.newest.as_deref())?;
+            let null = object.versioning == Versioning::Suspended;
+            let version = object.add(rows, context, VersionKind::DeleteMarker, null)?;
+            (Some(version), null, true)
+        }
+        (choice, _) => {
+            let wanted = object.choose(choice);
+            let row = match wanted {
+                Some(version) => object.version(rows, version)?,
+                None => None,
+            };
+            judge(conditions, row.as_deref())?;
+            match row {
+                Some(row) => {
+                    object.remove(rows, context, &row)?;
+                    (Some(row.version), row.null, row.object().is_none())
+                }
+                None => (None, choice == VersionChoice::Null, false),
+            }
+        }
+    };
+    object.close(rows)?;
+    Ok(Outcome::Deleted { version, null, marker })
+}
+
+/// One key of one bucket while an operation changes it.
+struct Object<'k> {
+    bucket: BucketId,
+    key: &'k ObjectKey,
+    newest_key: Bytes,
+    newest: Option<Rc<ObjectRow>>,
+    versioning: Versioning,
+    before: BucketLedgerRow,
+    ledger: BucketLedgerRow,
+}
+
+impl<'k> Object<'k> {
+    fn open<S: RowSource + ?Sized>(
+        rows: &mut Transaction<'_, S>,
+        bucket: BucketId,
+        key: &'k ObjectKey,
+    ) -> Result<Self, Stop> {
+        let row = rows.get::<BucketRow>(&bucket)?.ok_or(Refusal::NoSuchBucket)?;
+        let ledger = *rows.must::<BucketLedgerRow>(&bucket)?;
+        let newest_key = newest_key(bucket, key);
+        let newest = rows.get_at::<ObjectRow>(&newest_key)?;
+        Ok(Self { bucket, key, newest_key, newest, versioning: row.versioning, before: ledger, ledger })
+    }
+
+    fn close<S: RowSource + ?Sized>(self, rows: &mut Transaction<'_, S>) -> Result<(), Stop> {
+        if self.ledger == self.before { Ok(()) } else { rows.put(&self.bucket, self.ledger) }
+    }
+
+    /// Makes a version the newest one.
+    fn add<S: RowSource + ?Sized>(
+        &mut self,
+        rows: &mut Transaction<'_, S>,
+        context: &Context<'_>,
+        kind: VersionKind,
+        null: bool,
+    ) -> Result<VersionId, Stop> {
+        let version = context.version();
+        let mut older_null = None;
+        if let Some(replaced) = self.newest.clone() {
+            assert!(replaced.version < version, "invariant 3: versions come in the order of the log");
+            older_null = if replaced.null { Some(replaced.version) } else { replaced.older_null };
+            match older_null {
+                Some(_) if null && replaced.null => self.give_up(rows, context, &replaced)?,
+                Some(old) if null => {
+                    self.demote(rows, &replaced)?;
+                    let key = older_key(self.bucket, self.key, old);
+                    let row = rows.get_at::<OlderVersionRow>(&key)?.ok_or_else(|| missing(&key))?;
+                    rows.remove_at::<OlderVersionRow>(key)?;
+                    self.give_up(rows, context, &row.0)?;
+                }
+                _ => self.demote(rows, &replaced)?,
+            }
+            if null {
+                older_null = None;
+            }
+            if replaced.object().is_some() {
+                self.ledger.objects -= 1;
+            }
+        }
+        if let VersionKind::Object { attributes, .. } = &kind {
+            self.ledger.objects += 1;
+            self.ledger.bytes += attributes.size;
+        }
+        self.ledger.versions += 1;
+        rows.put_at(self.newest_key.clone(), ObjectRow { version, null, modified: context.time, kind, older_null })?;
+        Ok(version)
+    }
+
+    /// The newest version becomes an older one.
+    fn demote<S: RowSource + ?Sized>(&self, rows: &mut Transaction<'_, S>, row: &ObjectRow) -> Result<(), Stop> {
+        let older = OlderVersionRow(ObjectRow { older_null: None, ..row.clone() });
+        rows.put_at(older_key(self.bucket, self.key, row.version), older)
+    }
+
+    /// A version is no more: what it referred to is released, and the ledger knows.
+    fn give_up<S: RowSource + ?Sized>(
+        &mut self,
+        rows: &mut Transaction<'_, S>,
+        context: &Context<'_>,
+        row: &ObjectRow,
+    ) -> Result<(), Stop> {
+        let less = "invariant 11: a bucket counts every version";
+        self.ledger.versions = self.ledger.versions.checked_sub(1).expect(less);
+        let Some((attributes, content)) = row.object() else { return Ok(()) };
+        self.ledger.bytes = self.ledger.bytes.checked_sub(attributes.size).expect(less);
+        match content {
+            Content::Ranges(ranges) => ranges.iter().try_for_each(|range| extent::release(rows, context, range)),
+            Content::Manifest(id) => manifest::release(rows, *id),
+        }
+    }
+
+    /// Which version a client means, if there may be one.
+    fn choose(&self, choice: VersionChoice) -> Option<VersionId> {
+        let newest = self.newest.as_deref()?;
+        match choice {
+            VersionChoice::Newest => Some(newest.version),
+            VersionChoice::Null if newest.null => Some(newest.version),
+            VersionChoice::Null => newest.older_null,
+            VersionChoice::Exactly(version) => Some(version),
+        }
+    }
+
+    fn version<S: RowSource + ?Sized>(
+        &self,
+        rows: &mut Transaction<'_, S>,
+        version: VersionId,
+    ) -> Result<Option<Rc<ObjectRow>>, Stop> {
+        find(rows, self.bucket, self.key, version)
+    }
+
+    /// Removes one version for good. Where it was the newest, the next older one takes its place.
+    fn remove<S: RowSource + ?Sized>(
+        &mut self,
+        rows: &mut Transaction<'_, S>,
+        context: &Context<'_>,
+        row: &ObjectRow,
+    ) -> Result<(), Stop> {
+        let newest = self.newest.clone().expect("where there is a version there is a newest one");
+        self.give_up(rows, context, row)?;
+        if newest.version != row.version {
+            rows.remove_at::<OlderVersionRow>(older_key(self.bucket, self.key, row.version))?;
+            if row.null {
+                let without = ObjectRow { older_null: None, ..(*newest).clone() };
+                rows.put_at(self.newest_key.clone(), without)?;
+            }
+            return Ok(());
+        }
+        if row.object().is_some() {
+            self.ledger.objects -= 1;
+        }
+        let prefix = older_prefix(self.bucket, self.key);
+        // A bucket that never kept versions has none to look for.
+        let next = match self.versioning {
+            Versioning::Off => None,
+            _ => rows.first::<OlderVersionRow>(&prefix, 1)?.pop(),
+        };
+        let Some((key, next)) = next else {
+            return rows.remove_at::<ObjectRow>(self.newest_key.clone());
+        };
+        rows.remove_at::<OlderVersionRow>(key)?;
+        let next = &next.0;
+        if next.object().is_some() {
+            self.ledger.objects += 1;
+        }
+        let older_null = newest.older_null.filter(|&null| null != next.version);
+        rows.put_at(self.newest_key.clone(), ObjectRow { older_null, ..next.clone() })
+    }
+}
+
+fn newest_key(bucket: BucketId, key: &ObjectKey) -> Bytes {
+    let mut bytes = Vec::with_capacity(1 + BucketId::BYTES + key.as_str().len());
+    bytes.push(Table::Object as u8);
+    bytes.extend_from_slice(&bucket.to_bytes());
+    bytes.extend_from_slice(key.as_str().as_bytes());
+    Bytes::from(bytes)
+}
+
+fn older_key(bucket: BucketId, key: &ObjectKey, version: VersionId) -> Bytes {
+    OlderVersionRow::key(&(bucket, key.clone(), version))
+}
+
+/// What the keys of all older versions of a key begin with.
+fn older_prefix(bucket: BucketId, key: &ObjectKey) -> Vec<u8> {
+    let mut prefix = vec![Table::OlderVersion as u8];
+    prefix.extend_from_slice(&bucket.to_bytes());
+    write_terminated(key.as_str().as_bytes(), &mut prefix);
+    prefix
+}
+
+fn missing(key: &[u8]) -> Stop {
+    Stop::Rows(crate::source::RowError::missing::<OlderVersionRow>(key))
+}

@@ -1,0 +1,122 @@
+//! The rows of one table as one entry sees them: decoded once, however many operations read them, and encoded once,
+//! however many change them. A busy ledger, session or stripe costs an entry of a thousand operations one row.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::ops::Bound;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::row::Row;
+
+/// What is known of one row.
+#[derive(Debug)]
+pub(crate) struct Entry<R> {
+    /// The row as it is now; none where there is none.
+    pub(crate) row: Option<Rc<R>>,
+    /// Whether the rows below have one under this key; none where nobody looked.
+    pub(crate) below: Option<bool>,
+    /// Whether an operation of this entry wrote it.
+    dirty: bool,
+    /// The last operation that touched it, so that each row counts once for each operation.
+    touched: u64,
+}
+
+impl<R> Clone for Entry<R> {
+    fn clone(&self) -> Self {
+        Self { row: self.row.clone(), below: self.below, dirty: self.dirty, touched: self.touched }
+    }
+}
+
+/// One table.
+#[derive(Debug)]
+pub(crate) struct TableRows<R: Row> {
+    entries: BTreeMap<Bytes, Entry<R>>,
+    /// What stood here before the running operation wrote, oldest first.
+    undo: Vec<(Bytes, Option<Entry<R>>)>,
+}
+
+impl<R: Row> Default for TableRows<R> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), undo: Vec::new() }
+    }
+}
+
+impl<R: Row> TableRows<R> {
+    /// What is known of a row, and whether this operation touches it for the first time.
+    pub(crate) fn touch(&mut self, key: &[u8], operation: u64) -> Option<(Option<Rc<R>>, bool)> {
+        let entry = self.entries.get_mut(key)?;
+        let first = entry.touched != operation;
+        entry.touched = operation;
+        Some((entry.row.clone(), first))
+    }
+
+    /// Remembers what the rows below have.
+    pub(crate) fn remember(&mut self, key: Bytes, row: Option<Rc<R>>, operation: u64) {
+        let below = Some(row.is_some());
+        self.entries.insert(key, Entry { row, below, dirty: false, touched: operation });
+    }
+
+    /// Writes a row, or removes it. Says whether this operation touches it for the first time.
+    pub(crate) fn write(&mut self, key: Bytes, row: Option<Rc<R>>, operation: u64) -> bool {
+        match self.entries.entry(key) {
+            btree_map::Entry::Occupied(mut slot) => {
+                let entry = slot.get().clone();
+                let first = entry.touched != operation;
+                let below = entry.below;
+                self.undo.push((slot.key().clone(), Some(entry)));
+                slot.insert(Entry { row, below, dirty: true, touched: operation });
+                first
+            }
+            btree_map::Entry::Vacant(slot) => {
+                self.undo.push((slot.key().clone(), None));
+                slot.insert(Entry { row, below: None, dirty: true, touched: operation });
+                true
+            }
+        }
+    }
+
+    /// The rows under a prefix that this entry knows of, in order.
+    pub(crate) fn known<'a>(
+        &'a self,
+        prefix: &'a [u8],
+    ) -> impl Iterator<Item = (&'a Bytes, &'a Entry<R>)> + use<'a, R> {
+        self.entries
+            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
+    /// Whether this entry knows of a row.
+    pub(crate) fn knows(&self, key: &[u8]) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The running operation is done: what it wrote stays.
+    pub(crate) fn keep(&mut self) {
+        self.undo.clear();
+    }
+
+    /// The running operation is refused: what it wrote goes.
+    pub(crate) fn roll_back(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(entry) => self.entries.insert(key, entry),
+                None => self.entries.remove(&key),
+            };
+        }
+    }
+
+    /// What the entry changed, in order of the keys. A row that came and went inside the entry is no change.
+    pub(crate) fn into_effects(self, effects: &mut Vec<(Bytes, Option<Bytes>)>) {
+        assert!(self.undo.is_empty(), "an operation is kept or rolled back before its entry ends");
+        for (key, entry) in self.entries {
+            match entry.row {
+                _ if !entry.dirty => {}
+                Some(row) => effects.push((key, Some(row.encode()))),
+                None if entry.below == Some(false) => {}
+                None => effects.push((key, None)),
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What one entry of the log carries, and how it becomes bytes.
+
+use bytes::Bytes;
+use cairn_core::{SessionId, WallTime};
+use minicbor::{Decode, Encode};
+
+use crate::operation::Operation;
+use crate::row::{read_cbor, write_cbor};
+
+/// The version of the state machine's function that this release knows.
+pub const FUNCTION_VERSION: u8 = 1;
+
+/// The most operations in one proposal: what DeleteObjects asks for, with room for the stripes around.
+pub const PROPOSAL_OPERATIONS_MAX: usize = 4096;
+
+/// The most operations in one entry: each has an ordinal of 16 bits, which versions and buckets are named by.
+pub const ENTRY_OPERATIONS_MAX: usize = 65_536;
+
+/// What one entry of the log carries.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Batch {
+    /// The version of the function that must be applied; an unknown one stops the node.
+    #[n(0)]
+    pub function: u8,
+    /// The leader's calendar when it took the batch.
+    #[n(1)]
+    pub time: WallTime,
+    /// What was asked for, in order.
+    #[n(2)]
+    pub proposals: Vec<Proposal>,
+}
+
+/// One request of one session: its operations, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Proposal {
+    /// Whose request it is, so that a repeat has one effect. None for what has the same effect when it is repeated
+    /// ([`Operation::needs_no_session`]): it may be proposed before a session exists.
+    #[n(0)]
+    pub request: Option<RequestId>,
+    /// What it asks for.
+    #[n(1)]
+    pub operations: Vec<Operation>,
+}
+
+/// The number of a session's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RequestId {
+    /// Which session.
+    #[n(0)]
+    pub session: SessionId,
+    /// Grows by one with each request.
+    #[n(1)]
+    pub number: u64,
+    /// The lowest number that is still unanswered: nothing below it is applied any more.
+    #[n(2)]
+    pub lowest_unanswered: u64,
+}
+
+/// The version of the layout around a batch that is written.
+pub const BATCH_VERSION: u8 = 1;
+
+/// Bytes that are not a batch that this release can apply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBatch {
+    /// Cut off, foreign or nonsensical. The log is damaged: the node stops.
+    #[error("malformed entry: {0}")]
+    Malformed(String),
+    /// Written by a later release. Start that release.
+    #[error("entry of version {found}, this release knows up to {BATCH_VERSION}")]
+    Newer {
+        /// The version that stands there.
+        found: u8,
+    },
+    /// Meant for a later version of the state machine's function. Start the release that knows it.
+    #[error("entry for version {found} of the state machine, this release knows up to {FUNCTION_VERSION}")]
+    NewerFunction {
+        /// The version that stands there.
+        found: u8,
+    },
+}
+
+impl Batch {
+    /// A version byte, then CBOR: see `docs/formats/operations.md`.
+    pub fn encode(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.push(BATCH_VERSION);
+        write_cbor(self, &mut bytes);
+        Bytes::from(bytes)
+    }
+
+    /// The inverse of [`Self::encode`]. The function's version is looked at before any operation is, because a later
+    /// one may know operations that this release does not.
+    pub fn decode(bytes: &[u8]) -> Result<Self, InvalidBatch> {
+        let (&version, rest) = bytes.split_first().ok_or_else(|| InvalidBatch::Malformed("empty".into()))?;
+        match version {
+            0 => return Err(InvalidBatch::Malformed("version 0".into())),
+            BATCH_VERSION => {}
+            found => return Err(InvalidBatch::Newer { found }),
+        }
+        let mut peek = minicbor::Decoder::new(rest);
+        let function = peek.array().and_then(|_| peek.u8()).map_err(|e| InvalidBatch::Malformed(e.to_string()))?;
+        if function > FUNCTION_VERSION {
+            return Err(InvalidBatch::NewerFunction { found: function });
+        }
+        read_cbor(rest).map_err(InvalidBatch::Malformed)
+    }
+}
