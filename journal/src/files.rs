@@ -74,7 +74,8 @@ pub trait File: Send + Sync + Debug + 'static {
     /// Gives a range back to the filesystem; it reads zero from then on. `Unsupported` where that is not possible.
     fn punch(&self, offset: u64, length: u64) -> io::Result<()>;
     /// Where the next bytes lie that the filesystem keeps for this file, at an offset or behind it; `None` when there are
-    /// only holes up to the end. Tells what was punched without reading it. `Unsupported` where the filesystem cannot.
+    /// only holes up to the end. Tells what was punched without reading it; what is allocated and was never written may
+    /// count either way. `Unsupported` where the filesystem cannot.
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         let _ = offset;
         Err(io::ErrorKind::Unsupported.into())

@@ -12,7 +12,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Entry, EntryKind};
 pub(crate) use envelope::{ENVELOPE_BYTES, Envelope};
 pub(crate) use footer::Footer;
 pub(crate) use group::{DurableEnd, Group};

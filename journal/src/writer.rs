@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::error::JournalError;
 use crate::files::File;
-use crate::format::{BLOCK_BYTES, DurableEnd, Entry, Envelope, Footer, Group, SegmentHeader, SegmentKey};
+use crate::format::{BLOCK_BYTES, DurableEnd, Entry, EntryKind, Envelope, Footer, Group, SegmentHeader, SegmentKey};
 use crate::name::RecordName;
 use crate::options::Options;
 use crate::place::Place;
@@ -62,6 +62,13 @@ impl Active {
 
     fn length(&self) -> u64 {
         self.segment.counts().length
+    }
+
+    /// Has the footer say that a record is gone.
+    fn punched(&mut self, place: Place) {
+        let at = self.entries.binary_search_by_key(&place.offset, |entry| entry.offset);
+        let at = at.expect("whatever was appended to this segment is listed");
+        self.entries[at].kind = EntryKind::Gone;
     }
 
     /// Whether so much more fits, with the footer that is due at the end.
@@ -203,6 +210,9 @@ impl Writer {
             Err(source) => return Err(failed(source)),
         };
         self.punched.insert(place.segment);
+        if let Some(active) = self.active.as_mut().filter(|active| active.segment.key.ordinal == place.segment) {
+            active.punched(place);
+        }
         let removable = {
             let mut counts = segment.counts();
             assert!(counts.live_records > 0, "the record was live");

@@ -77,6 +77,16 @@ impl FaultyFiles {
         self.disk().fail_next.push((operation, path_end.to_owned()));
     }
 
+    /// The faults stop: nothing fails any more that was told or planned to, except where [`Self::set_unreadable`] said
+    /// so. The size of the disk and what it can do stay.
+    pub fn stop_faults(&self) {
+        let mut disk = self.disk();
+        let FaultPlan { capacity_bytes, device_reads, punches, .. } = disk.plan;
+        disk.plan = FaultPlan { capacity_bytes, device_reads, punches, ..FaultPlan::default() };
+        disk.fail_next.clear();
+        disk.power_off_after = None;
+    }
+
     /// After so many further operations that change something, the power goes in the midst of the next one: it and all
     /// others fail until [`Self::crash`].
     pub fn power_off_after(&self, operations: u64) {
@@ -95,8 +105,8 @@ impl FaultyFiles {
         self.disk().flip_bit(path, offset, bit)
     }
 
-    /// Makes a range of a file unreadable, on the device and from memory, until it is written again or `length` is made
-    /// unreadable with zero.
+    /// Makes one range of a file unreadable, on the device and from memory, until it is written again; an empty range
+    /// makes everything readable.
     pub fn set_unreadable(&self, path: &Path, range: std::ops::Range<u64>) -> io::Result<()> {
         self.disk().set_unreadable(path, range)
     }

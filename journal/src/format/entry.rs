@@ -6,8 +6,20 @@ use crate::name::RecordName;
 use crate::place::Place;
 use crate::record::{HEAD_BYTES_MAX, RecordInfo};
 
-const DAMAGED: u8 = 1;
 const FIXED_BYTES: usize = 22;
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum EntryKind {
+    /// A record that was there when the line was written. It may have been punched since.
+    Record = 0,
+    /// A record, or bytes, that were not sound any more.
+    Damaged = 1,
+    /// A record that had been punched. (A header that reads zero may be a written zero, which is no hole: without this
+    /// line the next start would take it for a record.)
+    Gone = 2,
+}
 
 /// What is known of a record without reading it. Only a damaged stretch may be without a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +29,7 @@ pub(crate) struct Entry {
     pub length: u64,
     pub head_bytes: u32,
     pub name: Option<RecordName>,
-    pub damaged: bool,
+    pub kind: EntryKind,
 }
 
 impl Entry {
@@ -37,9 +49,9 @@ impl Entry {
         self.offset + self.stored_bytes()
     }
 
-    /// The record, if this is one that is not known to be damaged.
+    /// The record, if this is one and neither damaged nor gone.
     pub fn info(&self, segment: u32) -> Option<RecordInfo> {
-        let name = self.name.filter(|_| !self.damaged)?;
+        let name = self.name.filter(|_| self.kind == EntryKind::Record)?;
         let body_start = crate::record::body_start(&name, self.head_bytes as usize);
         let place = Place { segment, offset: self.offset, length: self.length };
         Some(RecordInfo { name, place, sequence: self.sequence, body_start })
@@ -53,7 +65,7 @@ impl Entry {
         bytes.extend_from_slice(&block.to_be_bytes());
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&self.head_bytes.to_be_bytes());
-        bytes.push(if self.damaged { DAMAGED } else { 0 });
+        bytes.push(self.kind as u8);
         bytes.push(self.name_bytes().len() as u8);
         bytes.extend_from_slice(self.name_bytes());
     }
@@ -64,18 +76,20 @@ impl Entry {
         let offset = u64::from(fields.u32()?) * BLOCK_BYTES;
         let length = u64::from(fields.u32()?);
         let head_bytes = fields.u32()?;
-        let flags = fields.u8()?;
+        let kind = fields.u8()?;
         let name_bytes = fields.u8()? as usize;
-        let damaged = match flags {
-            0 => false,
-            DAMAGED => true,
+        let kind = match kind {
+            0 => EntryKind::Record,
+            1 => EntryKind::Damaged,
+            2 => EntryKind::Gone,
             _ => return None,
         };
+        let damaged = kind == EntryKind::Damaged;
         let name =
             if damaged && name_bytes == 0 { None } else { Some(RecordName::from_slice(fields.bytes(name_bytes)?)?) };
         let before_body = ENVELOPE_BYTES as u64 + name_bytes as u64 + u64::from(head_bytes);
         let fits = damaged || (head_bytes as usize <= HEAD_BYTES_MAX && length >= before_body);
-        (fits && length > 0).then_some(Self { sequence, offset, length, head_bytes, name, damaged })
+        (fits && length > 0).then_some(Self { sequence, offset, length, head_bytes, name, kind })
     }
 
     /// Decodes exactly `count` entries that follow each other inside `range`; `None` when there are more, fewer, or

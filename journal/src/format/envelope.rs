@@ -5,7 +5,7 @@ use bytes::Bytes;
 use cairn_core::WallTime;
 
 use super::fields::Fields;
-use super::{CHECKSUM_BYTES, Entry, Look, SegmentKey, VERSION, checksum};
+use super::{CHECKSUM_BYTES, Entry, EntryKind, Look, SegmentKey, VERSION, checksum};
 use crate::name::RecordName;
 use crate::record::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 
@@ -112,7 +112,7 @@ impl Envelope {
             length: self.body_start() + u64::from(self.body_bytes),
             head_bytes: self.head_bytes,
             name: Some(self.name),
-            damaged: false,
+            kind: EntryKind::Record,
         }
     }
 }

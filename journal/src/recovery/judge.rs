@@ -13,7 +13,7 @@
 
 use super::scan::{Piece, Scan, State};
 use super::{Damage, DamageKind};
-use crate::format::{BLOCK_BYTES, Entry};
+use crate::format::{BLOCK_BYTES, Entry, EntryKind};
 use crate::record::RecordInfo;
 
 /// What the owner is told.
@@ -99,22 +99,24 @@ impl Verdict {
                 self.told.push(Told::Found(info));
                 self.entries.push(entry);
             }
-            State::Gone if kept => {
-                self.told.push(Told::Gone);
-                self.entries.push(entry);
+            State::Gone => {
+                // What never reached the device reads zero as well: better a false word than none about a record that
+                // may have been acknowledged.
+                self.told.push(if bad == DamageKind::Torn { damage(bad) } else { Told::Gone });
+                if kept {
+                    self.entries.push(Entry { kind: EntryKind::Gone, ..entry });
+                }
             }
-            // A record that never reached the device reads zero as well.
-            State::Gone => self.told.push(damage(bad)),
             State::Bad => {
                 self.told.push(damage(bad));
-                if bad == DamageKind::Damaged && kept {
-                    self.entries.push(Entry { damaged: true, ..entry });
+                if kept && bad == DamageKind::Damaged {
+                    self.entries.push(Entry { kind: EntryKind::Damaged, ..entry });
                 }
             }
             State::Unreadable => {
                 self.unreadable = true;
                 self.told.push(damage(DamageKind::Unreadable));
-                self.entries.push(Entry { damaged: true, ..entry });
+                self.entries.push(Entry { kind: EntryKind::Damaged, ..entry });
             }
         }
     }

@@ -16,9 +16,10 @@ use super::scan::{Stop, find_key, scan};
 use super::source::{Source, View};
 use super::{Damage, DamageKind, Owner, Recovery};
 use crate::error::JournalError;
-use crate::files::{File, Files};
+use crate::files::{DirEntry, File, Files};
 use crate::format::{
-    BLOCK_BYTES, ENVELOPE_BYTES, Entry, Envelope, Footer, Look, SegmentHeader, SegmentKey, VERSION, segment_ordinal,
+    BLOCK_BYTES, ENVELOPE_BYTES, Entry, EntryKind, Envelope, Footer, Look, SegmentHeader, SegmentKey, VERSION,
+    segment_ordinal,
 };
 use crate::journal::Journal;
 use crate::options::{Options, OwnerKind};
@@ -45,6 +46,8 @@ struct Opening<'a> {
     owner: &'a mut dyn Owner,
     recovery: Recovery,
     next_sequence: u64,
+    /// The highest ordinal in any name.
+    last_ordinal: Option<u32>,
     active: Option<Active>,
 }
 
@@ -57,7 +60,8 @@ pub(crate) fn open(
     let names = prepare(&*files, dir)?;
     let segments = Arc::new(Segments::new(files, dir.to_owned(), options.open_files_max));
     let recovery = Recovery { clean: true, ..Recovery::default() };
-    let mut opening = Opening { segments, options, owner, recovery, next_sequence: 0, active: None };
+    let mut opening =
+        Opening { segments, options, owner, recovery, next_sequence: 0, last_ordinal: None, active: None };
     let ordinals = opening.sort_names(names);
 
     // Look and decide.
@@ -96,10 +100,10 @@ pub(crate) fn open(
         let dir = &opening.segments.dir;
         opening.segments.files.sync_dir(dir).map_err(|source| JournalError::io("sync directory", dir, source))?;
     }
-    // Above every file that is named like a segment, whatever it is: none is ever overwritten.
-    let next_ordinal = match ordinals.last() {
+    // Above everything that is named like a segment, whatever it is: none of it is in the way.
+    let next_ordinal = match opening.last_ordinal {
         None => 1,
-        Some(&last) => last.checked_add(1).ok_or_else(|| {
+        Some(last) => last.checked_add(1).ok_or_else(|| {
             let source = io::Error::new(io::ErrorKind::InvalidData, "the last possible number is taken");
             JournalError::io("number a new segment in", dir, source)
         })?,
@@ -110,7 +114,7 @@ pub(crate) fn open(
 }
 
 /// Makes the directory where it is missing; says what lies in it.
-fn prepare(files: &dyn Files, dir: &Path) -> Result<Vec<crate::files::DirEntry>, JournalError> {
+fn prepare(files: &dyn Files, dir: &Path) -> Result<Vec<DirEntry>, JournalError> {
     match files.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             files.create_dir_all(dir).map_err(|source| JournalError::io("create", dir, source))?;
@@ -126,10 +130,12 @@ fn prepare(files: &dyn Files, dir: &Path) -> Result<Vec<crate::files::DirEntry>,
 
 impl Opening<'_> {
     /// The ordinals of what is named like a segment, ascending. Everything else is reported and left alone.
-    fn sort_names(&mut self, names: Vec<crate::files::DirEntry>) -> Vec<u32> {
+    fn sort_names(&mut self, names: Vec<DirEntry>) -> Vec<u32> {
         let mut ordinals = Vec::new();
         for entry in names {
-            match segment_ordinal(&entry.name) {
+            let ordinal = segment_ordinal(&entry.name);
+            self.last_ordinal = self.last_ordinal.max(ordinal);
+            match ordinal {
                 Some(ordinal) if !entry.is_dir => ordinals.push(ordinal),
                 _ if self.recovery.foreign.len() < Recovery::FOREIGN_MAX => self.recovery.foreign.push(entry.name),
                 _ => {}
@@ -209,9 +215,8 @@ impl Opening<'_> {
         self.recovery.clean &= verdict.resumable || !newest;
         self.next_sequence = self.next_sequence.max(verdict.next_sequence);
         let counts = Counts { length, end: verdict.end.min(length), ..counts(&verdict.entries, &verdict.told) };
-        // What was kept may be in the device's volatile memory only: it is synced before anybody is told.
         if verdict.resumable {
-            file.sync_data().map_err(|source| JournalError::io("sync", &path, source))?;
+            sync_kept(&*file, &path)?;
             let segment = Segment::new(key, counts);
             self.segments.keep_open(key.ordinal, file.clone());
             self.add(segment.clone(), &verdict.told);
@@ -228,6 +233,7 @@ impl Opening<'_> {
             self.recovery.cut_bytes += verdict.cut_bytes;
             return self.remove(key.ordinal);
         }
+        sync_kept(&*file, &path)?;
         let sealed = if verdict.unreadable {
             None
         } else {
@@ -244,7 +250,6 @@ impl Opening<'_> {
                 Counts { length, end: length, sealed: true, ..counts }
             }
             None => {
-                file.sync_data().map_err(|source| JournalError::io("sync", &path, source))?;
                 self.recovery.segments_unsealed += 1;
                 Counts { end: length, ..counts }
             }
@@ -293,6 +298,9 @@ fn look_at_sealed(file: &dyn File, ordinal: u32, entry: &Entry) -> Told {
         let (offset, length) = (entry.offset, entry.stored_bytes());
         Told::Damaged(Damage { kind, name: entry.name, segment: ordinal, offset, length })
     };
+    if entry.kind == EntryKind::Gone {
+        return Told::Gone;
+    }
     let Some(info) = entry.info(ordinal) else { return damaged(DamageKind::Damaged) };
     match is_there(file, &info) {
         Ok(true) => Told::Found(info),
@@ -316,21 +324,17 @@ fn is_there(file: &dyn File, info: &RecordInfo) -> io::Result<bool> {
 
 /// Live, punched and damaged bytes of a segment whose entries were told like this.
 fn counts(entries: &[Entry], told: &[Told]) -> Counts {
-    let mut counts = Counts::default();
-    for entry in entries.iter().filter(|entry| entry.damaged) {
-        counts.damaged_bytes += entry.stored_bytes();
+    let stored = |kind| entries.iter().filter(|entry| entry.kind == kind).map(Entry::stored_bytes).sum::<u64>();
+    let found = || told.iter().filter_map(|told| if let Told::Found(info) = told { Some(info) } else { None });
+    let live_bytes = found().map(|info| info.place.stored_bytes()).sum();
+    Counts {
+        live_records: found().count() as u64,
+        live_bytes,
+        // Listed as a record and not found: punched since.
+        punched_bytes: stored(EntryKind::Gone) + stored(EntryKind::Record) - live_bytes,
+        damaged_bytes: stored(EntryKind::Damaged),
+        ..Counts::default()
     }
-    let mut listed = 0;
-    for told in told {
-        if let Told::Found(info) = told {
-            counts.live_records += 1;
-            counts.live_bytes += info.place.stored_bytes();
-            listed += info.place.stored_bytes();
-        }
-    }
-    let sound: u64 = entries.iter().filter(|entry| !entry.damaged).map(Entry::stored_bytes).sum();
-    counts.punched_bytes = sound - listed;
-    counts
 }
 
 fn read_footer(
@@ -356,6 +360,12 @@ fn read_footer(
         Look::Newer(found) => Err(newer(path, found)),
         Look::Zero | Look::Bad => Ok(None),
     }
+}
+
+/// What was kept may be in the device's volatile memory only: it is synced before anybody is told, and before a footer
+/// vouches for it. (A footer whose sync fails is still shown by the kernel, and believed by the next start.)
+fn sync_kept(file: &dyn File, path: &Path) -> Result<(), JournalError> {
+    file.sync_data().map_err(|source| JournalError::io("sync", path, source))
 }
 
 fn nothing_behind_header(source: &Source<'_>) -> io::Result<bool> {

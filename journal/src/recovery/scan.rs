@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::source::Source;
 use super::{BodyReader, Owner};
-use crate::format::{BLOCK_BYTES, Entry, Envelope, Group, Look, SegmentKey};
+use crate::format::{BLOCK_BYTES, Entry, EntryKind, Envelope, Group, Look, SegmentKey};
 use crate::reader::look_at_head;
 use crate::record::RecordHead;
 
@@ -280,7 +280,8 @@ impl Scanner<'_> {
             last.entry.length += BLOCK_BYTES;
             return;
         }
-        let entry = Entry { sequence: 0, offset: at, length: BLOCK_BYTES, head_bytes: 0, name: None, damaged: true };
+        let entry =
+            Entry { sequence: 0, offset: at, length: BLOCK_BYTES, head_bytes: 0, name: None, kind: EntryKind::Damaged };
         self.scan.pieces.push(Piece { entry, state });
     }
 }
@@ -292,6 +293,6 @@ fn entry_of(head: &RecordHead) -> Entry {
         length: head.info.place.length,
         head_bytes: head.head.len() as u32,
         name: Some(head.info.name),
-        damaged: false,
+        kind: EntryKind::Record,
     }
 }

@@ -241,7 +241,8 @@ impl Disk {
         Ok(())
     }
 
-    /// What reached the device: everything but what a failed sync left behind. Reading makes nothing durable.
+    /// What reached the device: everything but what a failed sync left behind. Where the file has a hole there is nothing
+    /// to read on the device either: the kernel has one map of a file for both. Reading makes nothing durable.
     pub fn read_device(&mut self, id: FileId, path: &Path, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         if !self.plan.device_reads {
             return Err(io::ErrorKind::Unsupported.into());
@@ -255,6 +256,7 @@ impl Disk {
             inode.pending.iter().for_each(|change| content.apply(change));
             content.read(buffer, offset);
         }
+        inode.shown.zero_holes(buffer, offset);
         Ok(())
     }
 
