@@ -65,15 +65,6 @@ impl Content {
         }
     }
 
-    /// Zeros those parts of a buffer, read at an offset, where nothing was written or everything punched.
-    pub fn zero_holes(&self, buffer: &mut [u8], offset: u64) {
-        let end = offset + buffer.len() as u64;
-        for number in pages(offset..end).filter(|number| !self.pages.contains_key(number)) {
-            let (start, stop) = ((number * PAGE_BYTES).max(offset), ((number + 1) * PAGE_BYTES).min(end));
-            buffer[(start - offset) as usize..(stop - offset) as usize].fill(0);
-        }
-    }
-
     /// How much more room a change would take, in pages.
     pub fn pages_needed(&self, change: &Change) -> u64 {
         match change {

@@ -241,8 +241,7 @@ impl Disk {
         Ok(())
     }
 
-    /// What reached the device: everything but what a failed sync left behind. Where the file has a hole there is nothing
-    /// to read on the device either: the kernel has one map of a file for both. Reading makes nothing durable.
+    /// What reached the device: everything but what a failed sync left behind. Reading makes nothing durable.
     pub fn read_device(&mut self, id: FileId, path: &Path, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         if !self.plan.device_reads {
             return Err(io::ErrorKind::Unsupported.into());
@@ -256,7 +255,6 @@ impl Disk {
             inode.pending.iter().for_each(|change| content.apply(change));
             content.read(buffer, offset);
         }
-        inode.shown.zero_holes(buffer, offset);
         Ok(())
     }
 
@@ -274,11 +272,15 @@ impl Disk {
                     // The power went in the midst of it: what was pending still is, and the crash decides.
                     return Err(no_power());
                 }
-                // The kernel gives up on what was pending, and goes on showing it. Some of it may have arrived.
+                // The kernel gives up on the bytes that were pending, and goes on showing them; some may have arrived. The
+                // map of the file (its length, its holes) is kept in a journal of its own and is only late.
                 let pending = std::mem::take(&mut self.inode(id).pending);
-                let survivors: Vec<Change> = pending.into_iter().flat_map(|change| self.survivors(change)).collect();
-                let inode = self.inode(id);
-                survivors.iter().for_each(|change| inode.durable.apply(change));
+                let arrived = pending.into_iter().flat_map(|change| match change {
+                    Change::Write { .. } => self.survivors(change),
+                    _ => vec![change],
+                });
+                let arrived: Vec<Change> = arrived.collect();
+                self.inode(id).pending = arrived;
                 Err(failure())
             }
             Err(error) => Err(error),
