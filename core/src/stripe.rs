@@ -1,11 +1,12 @@
 //! How the bytes of a stripe lie in its chunks: pure arithmetic.
 //!
 //! ```text
-//! stripe data   | extent | extent | ... | table of contents | zeros |
+//! stripe data   | extent | extent | ... | zeros | table of contents |
 //! data chunk    |<--- chunk 0 --->|<--- chunk 1 --->|<--- chunk 2 --->| ...
 //! ```
 //!
-//! Data chunks are contiguous runs, so that a small read touches one drive. The last ones may hold nothing but zeros.
+//! Data chunks are contiguous runs, so that a small read touches one drive. The table of contents ends where the data
+//! does, so that it is found from the shape alone.
 
 use core::ops::Range;
 

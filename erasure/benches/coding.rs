@@ -6,7 +6,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use cairn_core::stripe::{LARGE_BLOCK_BYTES, PACKED_BLOCK_BYTES};
 use cairn_core::{
-    BucketId, DriveId, ExtentId, Geometry, NodeId, ObjectKey, Ring, RingDrive, SessionId, StripeId, WallTime, WriteId,
+    BucketId, ChunkHead, ChunkName, DriveId, ExtentId, Geometry, NodeId, ObjectKey, Ring, RingDrive, SessionId,
+    StripeId, WallTime, WriteId,
 };
 use cairn_erasure::codec::{Survivor, encode, reconstruct};
 use cairn_erasure::testing::bytes_of;
@@ -54,6 +55,15 @@ fn coding(c: &mut Criterion) {
                 b.iter(|| black_box(reconstruct(geometry, &survivors, &wanted, bytes)));
             });
         }
+        // What the recipes replaced, for comparison.
+        let lost = geometry.m();
+        group.bench_function(BenchmarkId::new(format!("transform {lost}"), &name), |b| {
+            b.iter(|| {
+                let data = (lost..geometry.k()).map(|at| (at, &all[at][0]));
+                let parity = (0..lost).map(|at| (at, &all[geometry.k() + at][0]));
+                black_box(reed_solomon_simd::decode(geometry.k(), lost, data, parity).expect("k chunks are left"))
+            });
+        });
     }
     group.finish();
 }
@@ -88,6 +98,22 @@ fn sealing(c: &mut Criterion) {
     group.finish();
 }
 
+/// The hashing alone, which is the larger part of sealing: the block size decides what it costs.
+fn hashing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hash 1 MiB");
+    let body = [bytes_of(1, MIB)];
+    let write = WriteId { session: SessionId(1), counter: 1 };
+    let name = ChunkName { stripe: StripeId(write), position: 0, write };
+    group.throughput(Throughput::Bytes(MIB as u64));
+    group.bench_function("as a whole", |b| b.iter(|| black_box(blake3::hash(&body[0]))));
+    for block_bytes in [4 * KIB, 16 * KIB, 64 * KIB] {
+        group.bench_function(format!("in blocks of {} KiB", block_bytes / KIB), |b| {
+            b.iter(|| black_box(ChunkHead::seal(name, geometry(4, 2), block_bytes as u32, WallTime(0), &body)));
+        });
+    }
+    group.finish();
+}
+
 fn placing(c: &mut Criterion) {
     let mut group = c.benchmark_group("place 6 positions");
     for drives in [6u64, 24, 100] {
@@ -109,5 +135,5 @@ fn placing(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, coding, sealing, placing);
+criterion_group!(benches, coding, hashing, sealing, placing);
 criterion_main!(benches);

@@ -9,7 +9,7 @@
 //! In a run of 64 bytes, element n has its low byte at n and its high byte at n + 32.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_core::Geometry;
 use reed_solomon_simd::engine::tables::{self, ExpLog};
@@ -43,17 +43,22 @@ static RECIPES: Mutex<Option<HashMap<Pattern, Arc<Recipe>>>> = Mutex::new(None);
 /// The recipe for `wanted` out of exactly k distinct survivors, in ascending order; its steps name them by position.
 pub(super) fn recipe(geometry: Geometry, survivors: &[u8], wanted: u8) -> Arc<Recipe> {
     let pattern = Pattern { geometry, survivors: survivors.iter().fold(0, |set, at| set | 1 << at), wanted };
-    let mut recipes = RECIPES.lock().unwrap_or_else(PoisonError::into_inner);
-    let recipes = recipes.get_or_insert_default();
-    if let Some(found) = recipes.get(&pattern) {
+    if let Some(found) = recipes().get_or_insert_default().get(&pattern) {
         return found.clone();
     }
+    // Not under the lock: two who miss at once work out the same.
+    let worked_out = Arc::new(work_out(geometry, survivors, wanted));
+    let mut recipes = recipes();
+    let recipes = recipes.get_or_insert_default();
     if recipes.len() >= RECIPES_MAX {
         recipes.clear();
     }
-    let worked_out = Arc::new(work_out(geometry, survivors, wanted));
     recipes.insert(pattern, worked_out.clone());
     worked_out
+}
+
+fn recipes() -> MutexGuard<'static, Option<HashMap<Pattern, Arc<Recipe>>>> {
+    RECIPES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn work_out(geometry: Geometry, survivors: &[u8], wanted: u8) -> Recipe {

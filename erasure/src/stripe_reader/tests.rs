@@ -213,6 +213,20 @@ fn a_small_degraded_read_touches_the_same_block_of_k_others() {
 }
 
 #[test]
+fn a_chunk_that_failed_is_not_asked_again() {
+    let stripe = Fixture::new("4+2", PACKED_BLOCK_BYTES, &[200_000]);
+    stripe.fail(0, Harm::Missing);
+    stripe.fail(1, Harm::Missing);
+    // The end of one chunk and the beginning of the next: two decodings that have no column in common.
+    let middle = u64::from(stripe.places.shape.chunk_bytes);
+    assert_eq!(stripe.read(middle - 100..middle + 100).unwrap(), stripe.data[middle as usize - 100..][..200]);
+    let reads = reads(&stripe);
+    assert_eq!((reads[0].0, reads[1].0), (1, 1));
+    assert_eq!(reads[2..].iter().map(|read| read.0).sum::<u64>(), 2 * 4, "and no more than the two rows is read");
+    assert_eq!(stripe.reported(), [0, 1]);
+}
+
+#[test]
 fn a_long_degraded_read_reads_nothing_twice() {
     let stripe = Fixture::new("4+2", LARGE_BLOCK_BYTES, &[4_000_000]);
     stripe.fail(2, Harm::Missing);
