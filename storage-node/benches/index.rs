@@ -40,7 +40,7 @@ fn timed(what: &str, run: impl FnOnce()) {
 }
 
 fn fill(index: &dyn ChunkIndex) {
-    (0..CHUNKS).for_each(|i| drop(index.insert(&name(i), place(i)).expect("inserted")));
+    (0..CHUNKS).for_each(|i| assert_eq!(index.insert(&name(i), place(i)).expect("inserted"), None));
 }
 
 fn look_up(index: &dyn ChunkIndex, among: u64) {

@@ -82,7 +82,7 @@ impl Drive {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Arc<Self>, OpenError> {
         let id = dir.identity().drive;
-        let failed = |source| OpenError::Journal { drive: id, source };
+        let failed = |source| OpenError::Journal { drive: id, source: Box::new(source) };
         let space = dir.files().space(dir.path()).map_err(|source| OpenError::Space { drive: id, source })?;
         let journal_options = Options {
             segment_bytes: options.segment_bytes(space.total_bytes),

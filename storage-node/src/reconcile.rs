@@ -49,7 +49,7 @@ pub enum OpenError {
         /// Which drive.
         drive: DriveId,
         /// Why.
-        source: JournalError,
+        source: Box<JournalError>,
     },
     /// The filesystem does not say how much room it has. The drive has failed, or is not mounted.
     #[error("the filesystem of drive {drive} cannot be asked for its space")]
@@ -164,7 +164,7 @@ fn attempt(
     options: &Options,
     candidate: Candidate,
 ) -> Result<Result<Agreed, Disagreed>, OpenError> {
-    let failed = |source| OpenError::Journal { drive, source };
+    let failed = |source| OpenError::Journal { drive, source: Box::new(source) };
     let mut told = Told::new(drive, candidate);
     let (mut journal, recovery) =
         Journal::open(files.clone(), &dir.chunks(), options.clone(), &mut told).map_err(failed)?;

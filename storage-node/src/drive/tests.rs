@@ -3,6 +3,7 @@
 mod crashes;
 mod faults;
 mod indexes;
+mod races;
 mod suite;
 
 use std::path::{Path, PathBuf};
@@ -79,7 +80,12 @@ impl Simulated {
     }
 
     fn open(&self, seed: u64) -> Arc<Drive> {
-        open(self.dir(), &simulated(), seed).unwrap()
+        self.try_open(seed).unwrap()
+    }
+
+    fn try_open(&self, seed: u64) -> Result<Arc<Drive>, Box<dyn std::error::Error>> {
+        let dir = Arc::new(DriveDir::open(self.files.shared(), &self.path)?);
+        Ok(open(dir, &simulated(), seed)?)
     }
 
     /// The segments, in order.

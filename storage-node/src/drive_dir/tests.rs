@@ -207,3 +207,61 @@ fn nobody_else_may_read_the_secret() {
         assert_eq!(mode & 0o077, 0, "{file} has mode {mode:o}");
     }
 }
+
+/// Cuts the power after each operation in turn, until there are no more; says how many there were.
+fn with_power_cuts(prepare: impl Fn(&FaultyFiles), act: impl Fn(&FaultyFiles), check: impl Fn(&FaultyFiles)) -> u64 {
+    for seed in 0..5 {
+        for operations in 0.. {
+            let files = FaultyFiles::new(seed, FaultPlan::default());
+            prepare(&files);
+            let before = files.changes();
+            files.power_off_after(operations);
+            act(&files);
+            let done = files.changes() - before;
+            files.crash();
+            check(&files);
+            if done < operations {
+                return done;
+            }
+        }
+    }
+    unreachable!("an act has an end")
+}
+
+#[test]
+fn a_power_cut_while_formatting_leaves_no_drive_or_a_whole_one() {
+    let path = Path::new("/drive");
+    let steps = with_power_cuts(
+        |_| {},
+        |files| drop(DriveDir::format(files.shared(), path, identity(1, 1), &secret())),
+        |files| match DriveDir::inspect(files, path).unwrap() {
+            Inspect::Missing | Inspect::Empty => {
+                drop(DriveDir::format(files.shared(), path, identity(1, 2), &secret()).unwrap());
+            }
+            Inspect::Drive { identity: found, unknown } => {
+                assert_eq!((found, unknown), (identity(1, 1), vec![]));
+                assert_eq!(*DriveDir::open(files.shared(), path).unwrap().secret(), secret());
+            }
+            other => panic!("{other:?}"),
+        },
+    );
+    assert!(steps > 8, "{steps} steps");
+}
+
+#[test]
+fn a_power_cut_while_marking_leaves_the_old_mark_or_the_new_one() {
+    let path = Path::new("/drive");
+    let steps = with_power_cuts(
+        |files| drop(DriveDir::format(files.shared(), path, identity(1, 1), &secret()).unwrap()),
+        |files| {
+            if let Ok(dir) = DriveDir::open(files.shared(), path) {
+                drop(dir.mark_formed());
+            }
+        },
+        |files| {
+            let found = DriveDir::open(files.shared(), path).unwrap().identity();
+            assert_eq!(Identity { state: Formation::Forming, ..found }, identity(1, 1));
+        },
+    );
+    assert!(steps >= 4, "{steps} steps");
+}
