@@ -1,1 +1,51 @@
 //! The only room that knows S3.
+//!
+//! ```text
+//! connection (server) -> request (service) -> s3s: signature (auth, host)
+//!     -> access: who asks, and is every part of the question one that is built (guard)
+//!     -> body, watched and counted (body, digest)
+//!     -> operation (front) -> bucket:: or object:: -> erasure and metadata
+//!     -> answer: names, XML errors (answer, fault)
+//! ```
+//!
+//! Behind [`front`] nobody speaks S3's protocol: the object layer knows streams, extents, stripes and operations. What goes
+//! wrong is a [`fault::Fault`], and becomes an S3 code in one place.
+//!
+//! - [`gateway`]: all of it put together, and what can be configured
+//! - [`server`], [`service`], [`request_id`], [`answer`]: HTTP
+//! - [`host`], [`auth`], [`seal`], [`access`]: which bucket, whose key, may it
+//! - [`guard`]: nothing that a client asks for is silently ignored, one file for each kind of asking
+//! - [`body`], [`digest`]: bytes on their way in, and whether they are what was promised
+//! - [`budget`]: memory, reserved whole before it is used
+//! - [`topology`]: where new data may go
+//! - [`object`], [`bucket`]: the operations
+//! - [`names`]: between S3's words and ours
+//! - [`admin`]: the way to the administration, behind the same signatures
+//!
+//! What is deliberately not here: TLS, sessions tokens, POST forms, signatures of version 2. What is built of S3 and what
+//! is not stands in `docs/s3-compatibility.md`.
+
+pub mod access;
+pub mod admin;
+pub mod answer;
+pub mod auth;
+pub mod body;
+pub mod bucket;
+pub mod budget;
+pub mod digest;
+pub mod fault;
+pub mod front;
+pub mod gateway;
+pub mod guard;
+pub mod host;
+pub mod names;
+pub mod object;
+pub mod request_id;
+pub mod seal;
+pub mod server;
+pub mod service;
+pub mod topology;
+
+pub use admin::{ADMIN_PREFIX, AdminApi};
+pub use gateway::{ConfigError, Gateway, GatewayConfig, Surroundings};
+pub use seal::SecretSealer;

@@ -1,0 +1,59 @@
+//! What happens between a verified signature and the first byte of a body: who asks, and for what.
+
+use std::sync::Arc;
+
+use cairn_core::ClusterId;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::{S3Result, s3_error};
+
+use crate::body::BodyWatch;
+use crate::digest::Promises;
+use crate::guard::{self, BodyKind};
+
+/// Judges every request before its body is read. For now every access key may do everything that is built; what each may
+/// do will be decided here.
+#[derive(Debug)]
+pub struct Access {
+    owner: String,
+}
+
+impl Access {
+    /// Access to what this owner owns.
+    pub fn new(owner: String) -> Self {
+        Self { owner }
+    }
+}
+
+/// The one owner that every bucket has, in the form that S3 gives to owners: 64 hexadecimal digits.
+pub fn owner_of(cluster: ClusterId) -> String {
+    format!("{:0>64}", cluster.to_string())
+}
+
+#[async_trait::async_trait]
+impl S3Access for Access {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if cx.credentials().is_none() {
+            return Err(s3_error!(AccessDenied));
+        }
+        let shape = guard::judge(cx.s3_op().name(), cx.uri(), cx.headers(), &self.owner)?;
+        if let BodyKind::Xml { bytes_max } = shape.body {
+            let promises = Promises::from_headers(cx.headers())?;
+            let sha256 = match cx.headers().get("x-amz-content-sha256").map(|value| value.as_bytes()) {
+                Some(value) if value.starts_with(b"STREAMING-") => {
+                    return Err(s3_error!(NotImplemented, "aws-chunked XML bodies are not implemented."));
+                }
+                Some(value) if value != b"UNSIGNED-PAYLOAD" => {
+                    let mut sha256 = [0; 32];
+                    hex::decode_to_slice(value, &mut sha256)
+                        .map_err(|_| s3_error!(InvalidRequest, "x-amz-content-sha256 is malformed."))?;
+                    Some(sha256)
+                }
+                _ => None,
+            };
+            // Whoever carried the body in hung its watch here; without one nothing could be verified.
+            let watch = cx.extensions_mut().get::<Arc<BodyWatch>>().ok_or_else(|| s3_error!(InternalError))?;
+            watch.expect(promises, sha256, bytes_max);
+        }
+        Ok(())
+    }
+}

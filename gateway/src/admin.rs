@@ -1,0 +1,65 @@
+//! The way to the administration: `/.cairn/v1/...`, signed by a root key with the same signatures as S3.
+//!
+//! No bucket's name begins with a dot, so nothing of S3 is shadowed. What is answered there is not decided here: whoever
+//! wires the process gives an [`AdminApi`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use s3s::route::S3Route;
+use s3s::{Body, S3Request, S3Response, S3Result, s3_error};
+
+use crate::auth::AccessKeys;
+use crate::body::BodyFault;
+
+/// Where the administration begins.
+pub const ADMIN_PREFIX: &str = "/.cairn/v1/";
+
+/// The longest body of a request to the administration.
+pub const ADMIN_BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Answers the administration's requests. Every caller has proved to hold a root key.
+#[async_trait::async_trait]
+pub trait AdminApi: Send + Sync + 'static {
+    /// Answers one request with a status and a JSON document. `path` is what follows [`ADMIN_PREFIX`].
+    async fn call(&self, method: &Method, path: &str, query: &str, body: Bytes) -> (StatusCode, Bytes);
+}
+
+/// Brings requests to the administration.
+pub struct AdminRoute {
+    api: Arc<dyn AdminApi>,
+    keys: Arc<AccessKeys>,
+}
+
+impl AdminRoute {
+    /// To this administration, for the root keys among these.
+    pub fn new(api: Arc<dyn AdminApi>, keys: Arc<AccessKeys>) -> Self {
+        Self { api, keys }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Route for AdminRoute {
+    fn is_match(&self, _: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
+        uri.path().starts_with(ADMIN_PREFIX)
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let denied = || s3_error!(AccessDenied);
+        let credentials = request.credentials.as_ref().ok_or_else(denied)?;
+        let row = self.keys.row(&credentials.access_key).await?.ok_or_else(denied)?;
+        if row.root { Ok(()) } else { Err(s3_error!(AccessDenied, "The administration is for root keys.")) }
+    }
+
+    async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let limit = usize::try_from(ADMIN_BODY_BYTES_MAX).expect("a MiB fits everywhere");
+        let body = request.input.store_all_limited(limit).await.map_err(|error| BodyFault::classify(&*error))?;
+        let path = request.uri.path().strip_prefix(ADMIN_PREFIX).unwrap_or_default();
+        let query = request.uri.query().unwrap_or_default();
+        let (status, answer) = self.api.call(&request.method, path, query, body).await;
+        let mut response = S3Response::with_status(Body::from(answer), status);
+        response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+}

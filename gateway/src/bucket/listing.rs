@@ -1,0 +1,220 @@
+//! Pages of a bucket's keys: ListObjects and ListObjectsV2, which ask the same in two ways.
+
+use cairn_core::BucketId;
+use cairn_metadata::query::{self, ListEntry, ListPage, ListRequest, ListStart};
+use s3s::dto::{
+    ChecksumAlgorithm, ChecksumType, CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass, Owner,
+};
+use s3s::{S3Result, s3_error};
+
+use super::{token, url_encoding};
+use crate::digest;
+use crate::fault::Fault;
+use crate::front::Core;
+use crate::names;
+
+/// The most entries in a page: what S3 gives, whatever is asked for.
+const PAGE_MAX: usize = 1000;
+
+/// What both requests ask for.
+struct Asked<'a> {
+    bucket: &'a str,
+    prefix: &'a str,
+    delimiter: Option<&'a str>,
+    start: Option<ListStart>,
+    max_keys: usize,
+    url: bool,
+    owner: bool,
+}
+
+/// What both answers show.
+struct Page {
+    contents: Vec<Object>,
+    prefixes: Vec<CommonPrefix>,
+    next: Option<ListStart>,
+}
+
+impl Asked<'_> {
+    async fn page(self, core: &Core) -> Result<Page, Fault> {
+        let name = names::bucket(self.bucket).map_err(|_| Fault::NoSuchBucket)?;
+        let view = core.stripes.client.read().await?;
+        let (bucket, _) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
+        if self.max_keys == 0 {
+            return Ok(Page { contents: Vec::new(), prefixes: Vec::new(), next: None });
+        }
+        let owner = self.owner.then(|| core.owner());
+        let page = query::list(&view, &self.request(bucket))?;
+        Ok(self.show(page, owner.as_ref()))
+    }
+
+    fn request(&self, bucket: BucketId) -> ListRequest<'_> {
+        ListRequest {
+            bucket,
+            prefix: self.prefix,
+            delimiter: self.delimiter,
+            start_after: self.start.clone(),
+            limit: self.max_keys,
+        }
+    }
+
+    fn show(&self, page: ListPage, owner: Option<&Owner>) -> Page {
+        let mut shown = Page { contents: Vec::new(), prefixes: Vec::new(), next: page.next };
+        for entry in page.entries {
+            match entry {
+                ListEntry::CommonPrefix(prefix) => {
+                    shown.prefixes.push(CommonPrefix { prefix: Some(self.text(prefix.as_ref())) });
+                }
+                ListEntry::Object { key, row } => {
+                    let Some((attributes, _)) = row.object() else { continue };
+                    let checksum = attributes.checksum.as_ref();
+                    let algorithm =
+                        checksum.map(|checksum| digest::name_and_length(checksum.kind).0.to_ascii_uppercase());
+                    let kind = checksum.map(|checksum| match checksum.parts {
+                        None => ChecksumType::from_static(ChecksumType::FULL_OBJECT),
+                        Some(_) => ChecksumType::from_static(ChecksumType::COMPOSITE),
+                    });
+                    shown.contents.push(Object {
+                        checksum_algorithm: algorithm.map(|name| vec![ChecksumAlgorithm::from(name)]),
+                        checksum_type: kind,
+                        e_tag: Some(names::etag(&attributes.etag)),
+                        key: Some(self.text(key.as_str())),
+                        last_modified: Some(names::timestamp(row.modified)),
+                        owner: owner.cloned(),
+                        size: Some(i64::try_from(attributes.size).expect("an object has at most 5 TiB")),
+                        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+                        ..Object::default()
+                    });
+                }
+            }
+        }
+        shown
+    }
+
+    fn text(&self, text: &str) -> String {
+        encoded(text, self.url)
+    }
+}
+
+fn encoded(text: &str, url: bool) -> String {
+    if url { url_encoding::encode(text) } else { text.to_owned() }
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn page_size(max_keys: Option<i32>) -> S3Result<usize> {
+    let Some(max_keys) = max_keys else { return Ok(PAGE_MAX) };
+    let asked = usize::try_from(max_keys).map_err(|_| s3_error!(InvalidArgument, "max-keys must not be negative."))?;
+    Ok(asked.min(PAGE_MAX))
+}
+
+fn is_url(encoding: Option<&EncodingType>) -> S3Result<bool> {
+    match encoding.map(EncodingType::as_str) {
+        None => Ok(false),
+        Some("url") => Ok(true),
+        Some(_) => Err(s3_error!(InvalidArgument, "Invalid Encoding Method specified in Request")),
+    }
+}
+
+fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Where a listing begins that goes on behind a text. A text that is a common prefix of this very listing means all that
+/// is below it: so the last entry of a page, whichever it was, leads to the next one.
+fn behind(text: &str, prefix: &str, delimiter: Option<&str>) -> ListStart {
+    let common = delimiter.is_some_and(|delimiter| {
+        let rest = text.strip_prefix(prefix).unwrap_or_default();
+        rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
+    });
+    if common { ListStart::CommonPrefix(text.into()) } else { ListStart::Key(text.into()) }
+}
+
+/// What a page ends with: the text that the next one begins behind.
+fn last_shown(start: &ListStart) -> &str {
+    match start {
+        ListStart::Key(text) | ListStart::CommonPrefix(text) => text.as_ref(),
+    }
+}
+
+/// Answers ListObjects.
+pub async fn list(core: &Core, input: ListObjectsInput) -> Result<ListObjectsOutput, Fault> {
+    let (prefix, delimiter) = (input.prefix.as_deref().unwrap_or_default(), given(input.delimiter.as_deref()));
+    let (url, max_keys) = (is_url(input.encoding_type.as_ref())?, page_size(input.max_keys)?);
+    let start = given(input.marker.as_deref()).map(|marker| behind(marker, prefix, delimiter));
+    let asked = Asked { bucket: &input.bucket, prefix, delimiter, start, max_keys, url, owner: true };
+    let page = asked.page(core).await?;
+    let next = page.next.as_ref().map(|next| encoded(last_shown(next), url));
+    Ok(ListObjectsOutput {
+        prefix: Some(encoded(prefix, url)),
+        marker: Some(encoded(input.marker.as_deref().unwrap_or_default(), url)),
+        max_keys: Some(i32::try_from(max_keys).expect("at most 1,000")),
+        is_truncated: Some(page.next.is_some()),
+        // Without a delimiter the last key says it, and S3 leaves it at that.
+        next_marker: next.filter(|_| delimiter.is_some()),
+        delimiter: delimiter.map(|delimiter| encoded(delimiter, url)),
+        contents: some(page.contents),
+        common_prefixes: some(page.prefixes),
+        encoding_type: input.encoding_type.clone(),
+        name: Some(input.bucket),
+        ..ListObjectsOutput::default()
+    })
+}
+
+/// Answers ListObjectsV2.
+pub async fn list_v2(core: &Core, input: ListObjectsV2Input) -> Result<ListObjectsV2Output, Fault> {
+    let (prefix, delimiter) = (input.prefix.as_deref().unwrap_or_default(), given(input.delimiter.as_deref()));
+    let (url, max_keys) = (is_url(input.encoding_type.as_ref())?, page_size(input.max_keys)?);
+    let start = match (input.continuation_token.as_deref(), given(input.start_after.as_deref())) {
+        (Some(continued), _) => Some(token::decode(continued)?),
+        (None, Some(after)) => Some(behind(after, prefix, delimiter)),
+        (None, None) => None,
+    };
+    let owner = input.fetch_owner.unwrap_or(false);
+    let asked = Asked { bucket: &input.bucket, prefix, delimiter, start, max_keys, url, owner };
+    let page = asked.page(core).await?;
+    let count = page.contents.len() + page.prefixes.len();
+    Ok(ListObjectsV2Output {
+        prefix: Some(encoded(prefix, url)),
+        max_keys: Some(i32::try_from(max_keys).expect("at most 1,000")),
+        key_count: Some(i32::try_from(count).expect("at most 1,000")),
+        is_truncated: Some(page.next.is_some()),
+        next_continuation_token: page.next.as_ref().map(token::encode),
+        delimiter: delimiter.map(|delimiter| encoded(delimiter, url)),
+        start_after: given(input.start_after.as_deref()).map(|after| encoded(after, url)),
+        contents: some(page.contents),
+        common_prefixes: some(page.prefixes),
+        encoding_type: input.encoding_type.clone(),
+        continuation_token: input.continuation_token,
+        name: Some(input.bucket),
+        ..ListObjectsV2Output::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_that_is_a_common_prefix_skips_all_of_it() {
+        let common = |text, prefix, delimiter| matches!(behind(text, prefix, delimiter), ListStart::CommonPrefix(_));
+        assert!(common("a/", "", Some("/")));
+        assert!(common("a/b/", "a/", Some("/")));
+        assert!(common("xyxy", "", Some("xyxy")));
+        assert!(!common("a/b", "", Some("/")));
+        assert!(!common("a/b/", "", Some("/")), "the common prefix of this listing is a/");
+        assert!(!common("a/", "", None));
+        assert!(!common("a/", "b", Some("/")));
+    }
+
+    #[test]
+    fn sizes_and_encodings_are_checked() {
+        assert_eq!(page_size(None).unwrap(), 1000);
+        assert_eq!(page_size(Some(0)).unwrap(), 0);
+        assert_eq!(page_size(Some(5000)).unwrap(), 1000);
+        assert!(page_size(Some(-1)).is_err());
+        assert!(is_url(Some(&EncodingType::from("utf".to_owned()))).is_err());
+    }
+}

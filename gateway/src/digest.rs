@@ -1,0 +1,336 @@
+//! What a client says about a body beforehand, what the body turns out to be, and whether the two agree.
+//!
+//! s3s checks `x-amz-content-sha256`; everything else that a client may promise is checked here: `Content-MD5`,
+//! `x-amz-checksum-*` as a header, and the same as a trailer behind the body.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use cairn_machine::rows::object::{Checksum, ChecksumKind};
+use crc_fast::CrcAlgorithm;
+use http::HeaderMap;
+use md5::{Digest as _, Md5};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// The kinds that are built, with their names in headers.
+const KINDS: [(ChecksumKind, &str, usize); 5] = [
+    (ChecksumKind::Crc32, "crc32", 4),
+    (ChecksumKind::Crc32c, "crc32c", 4),
+    (ChecksumKind::Crc64Nvme, "crc64nvme", 8),
+    (ChecksumKind::Sha1, "sha1", 20),
+    (ChecksumKind::Sha256, "sha256", 32),
+];
+
+/// How a kind is called in `x-amz-checksum-<name>`, and how long its digest is.
+pub fn name_and_length(kind: ChecksumKind) -> (&'static str, usize) {
+    let found = KINDS.iter().find(|(other, ..)| *other == kind);
+    found.map(|(_, name, length)| (*name, *length)).expect("every kind stands in the table")
+}
+
+fn kind_named(name: &str) -> Option<(ChecksumKind, usize)> {
+    KINDS.iter().find(|(_, other, _)| other.eq_ignore_ascii_case(name)).map(|(kind, _, length)| (*kind, *length))
+}
+
+/// A running checksum of one kind.
+enum Running {
+    Crc(crc_fast::Digest, usize),
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+impl Running {
+    fn new(kind: ChecksumKind) -> Self {
+        match kind {
+            ChecksumKind::Crc32 => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc), 4),
+            ChecksumKind::Crc32c => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi), 4),
+            ChecksumKind::Crc64Nvme => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme), 8),
+            ChecksumKind::Sha1 => Self::Sha1(Sha1::new()),
+            ChecksumKind::Sha256 => Self::Sha256(Sha256::new()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Crc(crc, _) => crc.update(bytes),
+            Self::Sha1(sha1) => sha1.update(bytes),
+            Self::Sha256(sha256) => sha256.update(bytes),
+        }
+    }
+
+    fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Crc(crc, length) => crc.finalize().to_be_bytes()[8 - length..].to_vec(),
+            Self::Sha1(sha1) => sha1.finalize().to_vec(),
+            Self::Sha256(sha256) => sha256.finalize().to_vec(),
+        }
+    }
+}
+
+/// Hashes a body as it comes: the MD5 that becomes the ETag, and what the client asked for.
+pub struct BodyHasher {
+    md5: Md5,
+    checksum: Option<(ChecksumKind, Running)>,
+}
+
+/// What a body turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// Its MD5.
+    pub md5: [u8; 16],
+    /// Its checksum, where one was asked for.
+    pub checksum: Option<(ChecksumKind, Vec<u8>)>,
+}
+
+impl BodyHasher {
+    /// Computes what these promises need.
+    pub fn new(promises: &Promises) -> Self {
+        Self { md5: Md5::new(), checksum: promises.kind().map(|kind| (kind, Running::new(kind))) }
+    }
+
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        if let Some((_, running)) = &mut self.checksum {
+            running.update(bytes);
+        }
+    }
+
+    /// The end.
+    pub fn finish(self) -> Digests {
+        let checksum = self.checksum.map(|(kind, running)| (kind, running.finish()));
+        Digests { md5: self.md5.finalize().into(), checksum }
+    }
+}
+
+impl core::fmt::Debug for BodyHasher {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("BodyHasher")
+    }
+}
+
+/// A checksum that a client promised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PromisedChecksum {
+    /// It stands in a header.
+    Header(ChecksumKind, Vec<u8>),
+    /// It will stand in a trailer.
+    Trailer(ChecksumKind),
+}
+
+/// What a client said about a body before it sent it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Promises {
+    md5: Option<[u8; 16]>,
+    checksum: Option<PromisedChecksum>,
+}
+
+impl Promises {
+    /// Reads them from the headers of a request. What contradicts itself or is not built is refused.
+    pub fn from_headers(headers: &HeaderMap) -> S3Result<Self> {
+        let md5 = headers.get("content-md5").map(|value| decode_md5(value.as_bytes())).transpose()?;
+        let mut checksum = None;
+        for (name, value) in headers {
+            let Some(suffix) = name.as_str().strip_prefix("x-amz-checksum-") else { continue };
+            if matches!(suffix, "mode" | "type" | "algorithm") {
+                continue;
+            }
+            let (kind, length) = kind_named(suffix)
+                .ok_or_else(|| s3_error!(NotImplemented, "The checksum {suffix} is not implemented."))?;
+            let digest = decode(value.as_bytes(), length)
+                .ok_or_else(|| s3_error!(InvalidRequest, "Value for {name} header is invalid."))?;
+            if checksum.replace(PromisedChecksum::Header(kind, digest)).is_some() {
+                return Err(several());
+            }
+        }
+        for name in trailer_names(headers)? {
+            let suffix = name.strip_prefix("x-amz-checksum-");
+            let (kind, _) = suffix
+                .and_then(kind_named)
+                .ok_or_else(|| s3_error!(NotImplemented, "The trailer {name} is not implemented."))?;
+            if checksum.replace(PromisedChecksum::Trailer(kind)).is_some() {
+                return Err(several());
+            }
+        }
+        let promises = Self { md5, checksum };
+        promises.check_announced(headers)?;
+        Ok(promises)
+    }
+
+    /// `x-amz-sdk-checksum-algorithm` announces a checksum that must then be there, and be of that kind.
+    fn check_announced(&self, headers: &HeaderMap) -> S3Result<()> {
+        let Some(announced) = headers.get("x-amz-sdk-checksum-algorithm") else { return Ok(()) };
+        let announced = announced.to_str().map_err(|_| s3_error!(InvalidRequest))?;
+        if announced.is_empty() {
+            return Ok(());
+        }
+        let (kind, _) = kind_named(announced)
+            .ok_or_else(|| s3_error!(InvalidRequest, "Checksum algorithm provided is unsupported."))?;
+        match self.kind() {
+            Some(sent) if sent == kind => Ok(()),
+            // Older clients announce a checksum and send Content-MD5: the body is covered all the same.
+            None if self.md5.is_some() => Ok(()),
+            _ => Err(s3_error!(
+                InvalidRequest,
+                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer \
+                 headers were found."
+            )),
+        }
+    }
+
+    /// Which checksum has to be computed.
+    pub fn kind(&self) -> Option<ChecksumKind> {
+        match &self.checksum {
+            Some(PromisedChecksum::Header(kind, _) | PromisedChecksum::Trailer(kind)) => Some(*kind),
+            None => None,
+        }
+    }
+
+    /// Whether anything was said at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Compares with what came. The checksum that was verified is what is kept with the object.
+    pub fn verify(&self, digests: &Digests, trailers: Option<&HeaderMap>) -> S3Result<Option<Checksum>> {
+        if self.md5.is_some_and(|promised| promised != digests.md5) {
+            return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
+        }
+        let Some(promised) = &self.checksum else { return Ok(None) };
+        let (kind, computed) = digests.checksum.as_ref().expect("a hasher made from these promises");
+        let (name, length) = name_and_length(*kind);
+        let matches = match promised {
+            PromisedChecksum::Header(_, digest) => digest == computed,
+            PromisedChecksum::Trailer(_) => {
+                let header = format!("x-amz-checksum-{name}");
+                let value = trailers.and_then(|map| map.get(&header)).ok_or_else(missing_trailer)?;
+                let digest = decode(value.as_bytes(), length)
+                    .ok_or_else(|| s3_error!(InvalidRequest, "Value for {header} trailing header is invalid."))?;
+                &digest == computed
+            }
+        };
+        if !matches {
+            let name = name.to_ascii_uppercase();
+            return Err(s3_error!(BadDigest, "The {name} you specified did not match the calculated checksum."));
+        }
+        Ok(Some(Checksum { kind: *kind, digest: computed.clone(), parts: None }))
+    }
+}
+
+fn several() -> S3Error {
+    s3_error!(InvalidRequest, "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+}
+
+/// A body that ends without what `x-amz-trailer` promised.
+pub fn missing_trailer() -> S3Error {
+    let mut error = S3Error::with_message(
+        S3ErrorCode::Custom("MalformedTrailerError".into()),
+        "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+    );
+    error.set_status_code(http::StatusCode::BAD_REQUEST);
+    error
+}
+
+/// The names in `x-amz-trailer`, in lower case.
+fn trailer_names(headers: &HeaderMap) -> S3Result<Vec<String>> {
+    let mut names = Vec::new();
+    for value in headers.get_all("x-amz-trailer") {
+        let value = value.to_str().map_err(|_| s3_error!(InvalidRequest, "x-amz-trailer is not text."))?;
+        names.extend(value.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()));
+    }
+    Ok(names)
+}
+
+fn decode(text: &[u8], length: usize) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok().filter(|digest| digest.len() == length)
+}
+
+fn decode_md5(text: &[u8]) -> S3Result<[u8; 16]> {
+    decode(text, 16).and_then(|digest| digest.try_into().ok()).ok_or_else(|| s3_error!(InvalidDigest))
+}
+
+/// A digest as headers carry it.
+pub fn encode(digest: &[u8]) -> String {
+    BASE64.encode(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    fn digests(promises: &Promises, body: &[u8]) -> Digests {
+        let mut hasher = BodyHasher::new(promises);
+        body.chunks(3).for_each(|part| hasher.update(part));
+        hasher.finish()
+    }
+
+    fn code(result: S3Result<impl core::fmt::Debug>) -> String {
+        result.unwrap_err().code().as_str().to_owned()
+    }
+
+    /// The check values of the algorithms' own definitions, over "123456789".
+    #[test]
+    fn each_kind_computes_its_known_answer() {
+        for (kind, hex_digest) in [
+            (ChecksumKind::Crc32, "cbf43926"),
+            (ChecksumKind::Crc32c, "e3069283"),
+            (ChecksumKind::Crc64Nvme, "ae8b14860a799888"),
+            (ChecksumKind::Sha1, "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
+            (ChecksumKind::Sha256, "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
+        ] {
+            let (name, length) = name_and_length(kind);
+            let digest = hex::decode(hex_digest).unwrap();
+            assert_eq!(digest.len(), length);
+            let header = http::HeaderName::from_bytes(format!("x-amz-checksum-{name}").as_bytes()).unwrap();
+            let sent = HeaderMap::from_iter([(header, encode(&digest).parse().unwrap())]);
+            let promises = Promises::from_headers(&sent).unwrap();
+            let kept = promises.verify(&digests(&promises, b"123456789"), None).unwrap().unwrap();
+            assert_eq!((kept.kind, kept.digest), (kind, digest));
+            assert_eq!(code(promises.verify(&digests(&promises, b"12345678"), None)), "BadDigest");
+        }
+    }
+
+    #[test]
+    fn content_md5_is_checked() {
+        let sent = headers(&[("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==")]);
+        let promises = Promises::from_headers(&sent).unwrap();
+        assert_eq!(promises.verify(&digests(&promises, b"123456789"), None).unwrap(), None);
+        assert_eq!(code(promises.verify(&digests(&promises, b"x"), None)), "BadDigest");
+        assert_eq!(code(Promises::from_headers(&headers(&[("content-md5", "short")]))), "InvalidDigest");
+    }
+
+    #[test]
+    fn a_promised_trailer_must_come() {
+        let promises = Promises::from_headers(&headers(&[("x-amz-trailer", "x-amz-checksum-crc32")])).unwrap();
+        let digests = digests(&promises, b"123456789");
+        let right = headers(&[("x-amz-checksum-crc32", "y/Q5Jg==")]);
+        assert!(promises.verify(&digests, Some(&right)).unwrap().is_some());
+        assert_eq!(code(promises.verify(&digests, None)), "MalformedTrailerError");
+        assert_eq!(code(promises.verify(&digests, Some(&HeaderMap::new()))), "MalformedTrailerError");
+        let wrong = headers(&[("x-amz-checksum-crc32", "AAAAAA==")]);
+        assert_eq!(code(promises.verify(&digests, Some(&wrong))), "BadDigest");
+    }
+
+    #[test]
+    fn contradictions_and_what_is_not_built_are_refused() {
+        for (sent, expected) in [
+            (
+                &[("x-amz-checksum-crc32", "y/Q5Jg=="), ("x-amz-checksum-sha1", "98O8HYCOBHMq32eZZczDTKeuNEE=")][..],
+                "InvalidRequest",
+            ),
+            (&[("x-amz-checksum-crc32", "AAAA")], "InvalidRequest"),
+            (&[("x-amz-checksum-xxhash3", "AAAA")], "NotImplemented"),
+            (&[("x-amz-trailer", "x-amz-meta-late")], "NotImplemented"),
+            (&[("x-amz-trailer", "x-amz-checksum-crc32"), ("x-amz-checksum-crc32", "y/Q5Jg==")], "InvalidRequest"),
+            (&[("x-amz-sdk-checksum-algorithm", "CRC32")], "InvalidRequest"),
+            (&[("x-amz-sdk-checksum-algorithm", "SHA1"), ("x-amz-checksum-crc32", "y/Q5Jg==")], "InvalidRequest"),
+        ] {
+            assert_eq!(code(Promises::from_headers(&headers(sent))), expected, "{sent:?}");
+        }
+        assert!(Promises::from_headers(&headers(&[("x-amz-checksum-mode", "ENABLED")])).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,99 @@
+//! Where s3s hands over: its operations, each a line that leads into the bucket or the object layer.
+
+use std::sync::Arc;
+
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result};
+
+use crate::budget::MemoryBudget;
+use crate::object::packer::Packer;
+use crate::object::read::ObjectReader;
+use crate::object::stripes::Stripes;
+use crate::{bucket, object};
+
+/// What operations work with.
+#[derive(Debug)]
+pub struct Core {
+    /// Makes and commits stripes; has the client of the metadata.
+    pub stripes: Arc<Stripes>,
+    /// Packs small objects.
+    pub packer: Packer,
+    /// Reads objects.
+    pub reader: ObjectReader,
+    /// The memory of writes.
+    pub write_budget: MemoryBudget,
+    /// Who owns every bucket.
+    pub owner: String,
+    /// Where this gateway says it is; none stands in any region.
+    pub region: Option<String>,
+}
+
+/// The operations that are built. All others answer NotImplemented, before they get here.
+#[derive(Debug, Clone)]
+pub struct Front(pub Arc<Core>);
+
+fn ok<T>(output: T) -> S3Result<S3Response<T>> {
+    Ok(S3Response::new(output))
+}
+
+#[async_trait::async_trait]
+impl S3 for Front {
+    async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        ok(bucket::list(&self.0, request.input).await?)
+    }
+
+    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+        let made_by = request.credentials.map(|credentials| credentials.access_key).unwrap_or_default();
+        ok(bucket::create(&self.0, request.input, made_by).await?)
+    }
+
+    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        ok(bucket::head(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
+        bucket::delete(&self.0, &request.input.bucket).await?;
+        ok(DeleteBucketOutput {})
+    }
+
+    async fn get_bucket_location(
+        &self,
+        request: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        ok(bucket::location(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+        ok(bucket::listing::list(&self.0, request.input).await?)
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        ok(bucket::listing::list_v2(&self.0, request.input).await?)
+    }
+
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        ok(Box::pin(object::put::put(&self.0, request)).await?)
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        ok(object::get::get(&self.0, request).await?)
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        ok(object::get::head(&self.0, request).await?)
+    }
+
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        ok(object::delete::delete(&self.0, request.input).await?)
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        ok(object::delete::delete_many(&self.0, request.input).await?)
+    }
+}

@@ -1,0 +1,161 @@
+//! The gateway as a whole: its parts put together, and served.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_core::units::{MIB, PUT_BYTES_MAX};
+use cairn_core::{Clock, ClusterId, Drives, Entropy, NodeId};
+use cairn_erasure::{CodingPool, Faults, StripeReader, StripeWriter};
+use cairn_metadata::Client;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::region::Region;
+use s3s::service::S3ServiceBuilder;
+use tokio::net::TcpListener;
+
+use crate::access::{self, Access};
+use crate::admin::{ADMIN_BODY_BYTES_MAX, AdminApi, AdminRoute};
+use crate::auth::{AccessKeys, Authenticator};
+use crate::budget::MemoryBudget;
+use crate::front::{Core, Front};
+use crate::host::Hosts;
+use crate::object::packer::Packer;
+use crate::object::read::ObjectReader;
+use crate::object::stripes::Stripes;
+use crate::request_id::RequestIds;
+use crate::seal::SecretSealer;
+use crate::server;
+use crate::service::Service;
+use crate::topology::Topology;
+
+/// The longest XML body that s3s keeps. The guards' bounds are tighter; this is the last line.
+const XML_BYTES_MAX: usize = 8 * MIB as usize;
+
+/// The longest signed chunk of an `aws-chunked` body: s3s keeps it whole until its signature is verified. Clients send 64
+/// KiB to a MiB.
+const SIGNED_CHUNK_BYTES_MAX: usize = 16 * MIB as usize;
+
+/// What can be chosen.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// The region that signatures must name and buckets must ask for; none accepts any.
+    pub region: Option<String>,
+    /// Domains below which the first label is a bucket, besides `localhost`.
+    pub domains: Vec<String>,
+    /// The memory that writes may hold, and the memory that reads may hold.
+    pub memory_bytes_max: u64,
+    /// How long a request waits for memory before it is told to come back later.
+    pub memory_patience: Duration,
+    /// How long running requests may take to finish when the server is told to stop.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            region: None,
+            domains: Vec::new(),
+            memory_bytes_max: 256 * MIB,
+            memory_patience: Duration::from_secs(20),
+            shutdown_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// What a gateway needs of its surroundings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Which cluster it serves.
+    pub cluster: ClusterId,
+    /// Where it runs.
+    pub node: NodeId,
+    /// The cluster's secret, with which access keys are sealed.
+    pub secret: [u8; 32],
+    /// The metadata.
+    pub client: Client,
+    /// The drives.
+    pub drives: Arc<Drives>,
+    /// Where coding runs.
+    pub pool: CodingPool,
+    /// Who wants to know of chunks that reads had to do without.
+    pub faults: Arc<dyn Faults>,
+    /// What answers the administration's requests.
+    pub admin: Arc<dyn AdminApi>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A gateway cannot be made this way: mend the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not a region's name.
+    #[error("{0:?} is not a region: lower-case letters, digits and hyphens")]
+    Region(String),
+}
+
+/// A gateway. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    service: Arc<Service>,
+    shutdown_grace: Duration,
+}
+
+impl Gateway {
+    /// Puts a gateway together. Must be called on a runtime: the packer starts here.
+    pub fn new(config: GatewayConfig, surroundings: Surroundings) -> Result<Self, ConfigError> {
+        let Surroundings { cluster, node, secret, client, drives, pool, faults, admin, clock, entropy } = surroundings;
+        let s3_config = s3_config(config.region.as_deref())?;
+        let reader = StripeReader::new(Arc::clone(&drives), pool.clone(), faults);
+        let stripes = Arc::new(Stripes {
+            client: client.clone(),
+            topology: Topology::new(client.clone(), Arc::clone(&drives)),
+            clock: Arc::clone(&clock),
+            writer: StripeWriter::new(Arc::clone(&drives), pool.clone()),
+            reader: reader.clone(),
+            pool,
+            drives,
+        });
+        let budget = || MemoryBudget::new(config.memory_bytes_max, config.memory_patience);
+        let owner = access::owner_of(cluster);
+        let core = Core {
+            packer: Packer::start(Arc::clone(&stripes)),
+            reader: ObjectReader { client: client.clone(), stripes: reader, budget: budget() },
+            stripes,
+            write_budget: budget(),
+            owner: owner.clone(),
+            region: config.region,
+        };
+        let keys = Arc::new(AccessKeys::new(client.clone(), SecretSealer::new(&secret)));
+        let mut builder = S3ServiceBuilder::new(Front(Arc::new(core)));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3_config))));
+        builder.set_host(Hosts::new(&config.domains));
+        builder.set_auth(Authenticator(Arc::clone(&keys)));
+        builder.set_access(Access::new(owner));
+        builder.set_route(AdminRoute::new(admin, keys));
+        let ids = RequestIds::new(node, &*entropy);
+        let service = Arc::new(Service { s3: builder.build(), ids, client, clock });
+        Ok(Self { service, shutdown_grace: config.shutdown_grace })
+    }
+
+    /// Serves connections until `shutdown` is done; running requests may finish within the configured time. Says how many
+    /// connections had to be cut.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> usize {
+        server::serve(listener, Arc::clone(&self.service), shutdown, self.shutdown_grace).await
+    }
+}
+
+fn s3_config(region: Option<&str>) -> Result<S3Config, ConfigError> {
+    let parsed = region.map(str::parse::<Region>).transpose();
+    let mut config = S3Config::default();
+    config.expected_region = parsed.map_err(|_| ConfigError::Region(region.unwrap_or_default().to_owned()))?;
+    config.xml_max_body_size = XML_BYTES_MAX;
+    config.put_object_max_size = Some(PUT_BYTES_MAX);
+    config.custom_route_max_body_size = Some(ADMIN_BODY_BYTES_MAX);
+    config.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK_BYTES_MAX;
+    config.sig_v4_allowed_services = vec!["s3".to_owned()];
+    // POST forms are not built; a form must not even be parsed.
+    config.allow_post_signature = false;
+    Ok(config)
+}

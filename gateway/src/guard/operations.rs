@@ -1,0 +1,136 @@
+//! The operations that are built, with the parameters and headers that each of them honours. What does not stand here
+//! does not happen.
+
+use cairn_core::units::{KIB, MIB};
+use s3s::{S3Result, s3_error};
+
+/// What an operation's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// It has none; one that is sent is not read.
+    None,
+    /// A short XML document of at most so many bytes, whose digests are checked as it is read.
+    Xml {
+        /// How many bytes at most.
+        bytes_max: u64,
+    },
+    /// The bytes of an object, streamed.
+    Object,
+}
+
+/// One operation that is built.
+#[derive(Debug)]
+pub struct OperationShape {
+    /// As s3s calls it.
+    pub name: &'static str,
+    /// The query parameters it honours, beside those of a signature.
+    pub query: &'static [&'static str],
+    /// The `x-amz-*` headers it honours, beside those that every operation does.
+    pub headers: &'static [&'static str],
+    /// What its body is.
+    pub body: BodyKind,
+}
+
+const LIST: &[&str] = &["delimiter", "encoding-type", "marker", "max-keys", "prefix"];
+
+const LIST_V2: &[&str] = &[
+    "continuation-token",
+    "delimiter",
+    "encoding-type",
+    "fetch-owner",
+    "list-type",
+    "max-keys",
+    "prefix",
+    "start-after",
+];
+
+const READ: &[&str] = &[
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "versionId",
+];
+
+/// 1,000 keys of 1,024 bytes, each byte up to six characters of XML, and the elements around them.
+const DELETE_OBJECTS_BYTES_MAX: u64 = 8 * MIB;
+
+const OPERATIONS: &[OperationShape] = &[
+    OperationShape { name: "ListBuckets", query: &[], headers: &[], body: BodyKind::None },
+    OperationShape {
+        name: "CreateBucket",
+        query: &[],
+        headers: &["x-amz-acl", "x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"],
+        body: BodyKind::Xml { bytes_max: 64 * KIB },
+    },
+    OperationShape { name: "HeadBucket", query: &[], headers: &[], body: BodyKind::None },
+    OperationShape { name: "DeleteBucket", query: &[], headers: &[], body: BodyKind::None },
+    OperationShape { name: "GetBucketLocation", query: &["location"], headers: &[], body: BodyKind::None },
+    OperationShape { name: "ListObjects", query: LIST, headers: &["x-amz-request-payer"], body: BodyKind::None },
+    OperationShape { name: "ListObjectsV2", query: LIST_V2, headers: &["x-amz-request-payer"], body: BodyKind::None },
+    OperationShape {
+        name: "DeleteObjects",
+        query: &["delete"],
+        headers: &["x-amz-bypass-governance-retention", "x-amz-request-payer"],
+        body: BodyKind::Xml { bytes_max: DELETE_OBJECTS_BYTES_MAX },
+    },
+    OperationShape {
+        name: "PutObject",
+        query: &[],
+        headers: &["x-amz-acl", "x-amz-decoded-content-length", "x-amz-request-payer", "x-amz-storage-class"],
+        body: BodyKind::Object,
+    },
+    OperationShape {
+        name: "GetObject",
+        query: READ,
+        headers: &["x-amz-checksum-mode", "x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "HeadObject",
+        query: READ,
+        headers: &["x-amz-checksum-mode", "x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "DeleteObject",
+        query: &["versionId"],
+        headers: &[
+            "x-amz-bypass-governance-retention",
+            "x-amz-if-match-last-modified-time",
+            "x-amz-if-match-size",
+            "x-amz-request-payer",
+        ],
+        body: BodyKind::None,
+    },
+];
+
+/// The shape of an operation, or the answer that it is not built.
+pub fn find(name: &str) -> S3Result<&'static OperationShape> {
+    OPERATIONS
+        .iter()
+        .find(|shape| shape.name == name)
+        .ok_or_else(|| s3_error!(NotImplemented, "The operation {name} is not implemented."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_built_says_so() {
+        assert_eq!(find("GetObject").unwrap().name, "GetObject");
+        for name in ["PutBucketAcl", "CopyObject", "RenameObject", "CreateMultipartUpload", "PutObjectLegalHold", ""] {
+            assert_eq!(find(name).unwrap_err().code().as_str(), "NotImplemented", "{name}");
+        }
+    }
+
+    #[test]
+    fn names_stand_once() {
+        for (at, shape) in OPERATIONS.iter().enumerate() {
+            assert!(OPERATIONS[..at].iter().all(|other| other.name != shape.name), "{}", shape.name);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Query parameters: each must be one that the operation honours, or part of a signature. A sub-resource that s3s does
+//! not know would otherwise reach the operation without it.
+
+use std::borrow::Cow;
+
+use s3s::{S3Result, s3_error};
+
+use super::OperationShape;
+
+/// What a presigned URL adds, and the name of the operation that newer clients repeat in `x-id`.
+const OF_SIGNATURES: &[&str] = &[
+    "X-Amz-Algorithm",
+    "X-Amz-Content-Sha256",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+    "x-id",
+];
+
+/// Whether every parameter is honoured.
+pub fn judge(shape: &OperationShape, query: &str) -> S3Result<()> {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = decode_name(pair.split_once('=').map_or(pair, |(name, _)| name))?;
+        if name == "X-Amz-Security-Token" {
+            return Err(s3_error!(InvalidToken, "Session tokens are not implemented."));
+        }
+        let honoured = shape.query.contains(&name.as_ref()) || OF_SIGNATURES.contains(&name.as_ref());
+        if !honoured {
+            let operation = shape.name;
+            return Err(s3_error!(NotImplemented, "The parameter {name} of {operation} is not implemented."));
+        }
+    }
+    Ok(())
+}
+
+/// A parameter's name as the operation would see it.
+fn decode_name(name: &str) -> S3Result<Cow<'_, str>> {
+    if !name.contains(['%', '+']) {
+        return Ok(Cow::Borrowed(name));
+    }
+    let malformed = || s3_error!(InvalidURI);
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next().ok_or_else(malformed)?, rest.next().ok_or_else(malformed)?];
+                let mut decoded = [0];
+                hex::decode_to_slice(digits, &mut decoded).map_err(|_| malformed())?;
+                decoded[0]
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::operations::find;
+    use super::*;
+
+    fn code(operation: &str, query: &str) -> Option<String> {
+        judge(find(operation).unwrap(), query).err().map(|error| error.code().as_str().to_owned())
+    }
+
+    #[test]
+    fn a_made_up_sub_resource_never_reaches_the_operation() {
+        let not_implemented = Some("NotImplemented".to_owned());
+        for (operation, query) in [
+            ("DeleteBucket", "madeUp"),
+            ("DeleteBucket", "made%55p="),
+            ("DeleteBucket", "policy"),
+            ("PutObject", "renameObject"),
+            ("PutObject", "x-id=PutObject&partNumber=1&uploadId=x"),
+            ("GetObject", "partNumber=1"),
+            ("GetObject", "acl"),
+            ("ListObjectsV2", "list-type=2&metadata=true"),
+            ("CreateBucket", "versioning"),
+        ] {
+            assert_eq!(code(operation, query), not_implemented, "{operation} ?{query}");
+        }
+    }
+
+    #[test]
+    fn honoured_parameters_and_signatures_pass() {
+        for (operation, query) in [
+            ("DeleteBucket", ""),
+            ("DeleteObjects", "delete="),
+            ("GetObject", "response-content-type=text%2Fplain&versionId=null&x-id=GetObject"),
+            ("ListObjectsV2", "list-type=2&prefix=a&delimiter=%2F&encoding-type=url&continuation-token=x"),
+            (
+                "GetObject",
+                "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a&X-Amz-Date=b&X-Amz-Expires=1\
+                           &X-Amz-SignedHeaders=host&X-Amz-Signature=c",
+            ),
+        ] {
+            assert_eq!(code(operation, query), None, "{operation} ?{query}");
+        }
+        assert_eq!(code("GetObject", "X-Amz-Security-Token=x").as_deref(), Some("InvalidToken"));
+        assert_eq!(code("GetObject", "a%2").as_deref(), Some("InvalidURI"));
+    }
+}

@@ -1,0 +1,26 @@
+//! Objects: from a request's stream to an acknowledged version, and back.
+//!
+//! ```text
+//! put     -> upload (counted, hashed) -+-> small: packer, many objects to a stripe -+-> stripes -> commit -> 200
+//!                                      +-> large: extents, a manifest where many ---+
+//! get     -> version at one index -> locate, page by page -> reader, every block checked -> stream
+//! delete  -> one operation a key
+//! ```
+//!
+//! - [`upload`]: a body as it arrives, and whether it is what was promised
+//! - [`put`]: which way a body takes; [`packer`] and [`large`]: the two ways
+//! - [`stripes`]: durable first, committed then: the order that makes a write safe
+//! - [`get`]: what is answered; [`read`]: the bytes of it
+//! - [`range`], [`preconditions`], [`attributes`]: pure decisions about requests
+
+pub mod attributes;
+pub mod delete;
+pub mod get;
+pub mod large;
+pub mod packer;
+pub mod preconditions;
+pub mod put;
+pub mod range;
+pub mod read;
+pub mod stripes;
+pub mod upload;

@@ -1,0 +1,268 @@
+//! Objects that do not share stripes: cut into extents, each a stripe of its own, streamed.
+//!
+//! ```text
+//! reserve -> receive extent n+1 ------------------+
+//!            hash n beside it, in order           |   at most two extents of a stream are in memory
+//!            code and sync n on its drives  <-----+
+//! ```
+//! An extent's memory is reserved whole before its first byte is read, and goes back when every position is durable. Up
+//! to eight extents are committed together with the object; more go into a manifest whose pages are committed while the
+//! stream runs (invariant 13). Whatever ends the stream early ends the manifest.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use cairn_core::units::{EXTENT_BYTES_MAX, MIB, VERSION_RANGES_MAX};
+use cairn_core::{BucketId, ObjectKey, SessionId};
+use cairn_machine::Outcome;
+use cairn_machine::operation::{NewContent, NewExtent, Operation};
+use cairn_machine::rows::manifest::ManifestId;
+use cairn_machine::rows::profile::ProfileId;
+use cairn_metadata::{Client, WriteTicket};
+use tokio::task::JoinHandle;
+
+use super::stripes::{Packing, PendingExtent, Placed, Stripes};
+use super::upload::Upload;
+use crate::budget::MemoryBudget;
+use crate::digest::{BodyHasher, Digests};
+use crate::fault::Fault;
+
+/// The smallest extent that a full budget still gives.
+const EXTENT_BYTES_MIN: u64 = MIB;
+
+/// Into how many parts what is free is divided for the next extent, so that no stream takes all of it.
+const BUDGET_SHARES: u64 = 8;
+
+/// How many extents of one stream are in memory: one that arrives and one that is coded and written.
+const EXTENTS_UNDER_WAY_MAX: usize = 2;
+
+/// How many extents are committed as one page. Far below what a page may have: what a stream has written and not yet
+/// committed is lost with it.
+const PAGE_EXTENTS: usize = 32;
+
+/// What an object is made of, once all of it is durable.
+#[derive(Debug)]
+pub struct Streamed {
+    stripes: Vec<Placed>,
+    manifest: Option<PendingManifest>,
+    session: SessionId,
+}
+
+/// A manifest that is not an object's yet. Unless it becomes one, it is given up when this is dropped.
+#[derive(Debug)]
+struct PendingManifest {
+    client: Client,
+    ticket: WriteTicket,
+    pages: u32,
+    kept: bool,
+}
+
+/// Where an object goes.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: ObjectKey,
+}
+
+/// Streams a body into stripes. What it returns is durable and not visible.
+pub async fn stream(
+    stripes: &Arc<Stripes>,
+    budget: &MemoryBudget,
+    upload: &mut Upload,
+    to: &Destination,
+) -> Result<(Streamed, Digests), Fault> {
+    let mut hashing = Hashing::new(upload, stripes);
+    let mut flushes: VecDeque<JoinHandle<Result<Placed, Fault>>> = VecDeque::new();
+    let mut done = Assembly { stripes, pending: Vec::new(), manifest: None };
+    let mut object_offset = 0;
+    while upload.left() > 0 {
+        if flushes.len() == EXTENTS_UNDER_WAY_MAX - 1
+            && let Some(flush) = flushes.pop_front()
+        {
+            done.add(joined(flush).await?).await?;
+        }
+        let length = budget.share(BUDGET_SHARES, EXTENT_BYTES_MIN, EXTENT_BYTES_MAX).min(upload.left());
+        // The coded copy of an extent is slices of it, so its memory is its bytes and their parity.
+        let memory = Arc::new(budget.reserve(stripes.footprint(length)?).await?);
+        let data = upload.take(length).await?;
+        hashing.add(data.clone(), Arc::clone(&memory)).await;
+        let pending = PendingExtent { bucket: to.bucket, key: to.key.clone(), object_offset, data };
+        let stripes = Arc::clone(stripes);
+        // A task of its own: should the client vanish, the memory is held for as long as drives still work with it.
+        flushes.push_back(tokio::spawn(async move {
+            let placed = stripes.place(Packing::Large, &[pending]).await;
+            drop(memory);
+            placed
+        }));
+        object_offset += length;
+    }
+    for flush in flushes {
+        done.add(joined(flush).await?).await?;
+    }
+    let digests = hashing.finish().await;
+    Ok((done.finish(), digests))
+}
+
+async fn joined<T>(task: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
+    task.await.unwrap_or_else(|error| Err(Fault::Unavailable(format!("a task broke off: {error}"))))
+}
+
+/// What is durable so far.
+struct Assembly<'a> {
+    stripes: &'a Stripes,
+    pending: Vec<Placed>,
+    manifest: Option<PendingManifest>,
+}
+
+impl Assembly<'_> {
+    async fn add(&mut self, placed: Placed) -> Result<(), Fault> {
+        // A page goes when the next extent is there, so that the last one is committed together with the object.
+        if self.pending.len() == PAGE_EXTENTS {
+            self.commit_page().await?;
+        }
+        self.pending.push(placed);
+        Ok(())
+    }
+
+    async fn commit_page(&mut self) -> Result<(), Fault> {
+        let manifest = self.manifest.get_or_insert_with(|| PendingManifest::begin(&self.stripes.client));
+        let page = manifest.next_page(extents(&self.pending));
+        let mut pending = std::mem::take(&mut self.pending);
+        let outcomes = self.stripes.commit(&mut pending, vec![page]).await?;
+        outcomes.into_iter().try_for_each(accepted)
+    }
+
+    fn finish(mut self) -> Streamed {
+        if self.manifest.is_none() && self.pending.len() > VERSION_RANGES_MAX {
+            self.manifest = Some(PendingManifest::begin(&self.stripes.client));
+        }
+        let session = self.pending.last().map_or(self.stripes.client.session(), |placed| placed.write().session);
+        Streamed { stripes: self.pending, manifest: self.manifest, session }
+    }
+}
+
+fn accepted(outcome: Outcome) -> Result<(), Fault> {
+    match outcome {
+        Outcome::Refused(refusal) => Err(Fault::of_refusal(refusal)),
+        _ => Ok(()),
+    }
+}
+
+fn extents(placed: &[Placed]) -> Vec<NewExtent> {
+    placed.iter().flat_map(Placed::extents).collect()
+}
+
+impl Streamed {
+    /// Makes it an object: `operation` says which, from its content and the session that can commit it.
+    pub async fn commit(
+        mut self,
+        stripes: &Stripes,
+        operation: impl FnOnce(NewContent, SessionId) -> Operation,
+    ) -> Result<Outcome, Fault> {
+        let mut operations = Vec::with_capacity(2);
+        let content = match &mut self.manifest {
+            Some(manifest) => {
+                operations.push(manifest.next_page(extents(&self.stripes)));
+                NewContent::Manifest(manifest.id())
+            }
+            None => NewContent::Extents(extents(&self.stripes)),
+        };
+        operations.push(operation(content, self.session));
+        let outcomes = stripes.commit(&mut self.stripes, operations).await;
+        let outcome = match outcomes.map(|mut outcomes| outcomes.pop().expect("each operation has one outcome")) {
+            Ok(outcome) => outcome,
+            Err(fault) => return Err(fault),
+        };
+        if let (Some(manifest), Outcome::Put { .. }) = (&mut self.manifest, &outcome) {
+            manifest.kept = true;
+        }
+        Ok(outcome)
+    }
+}
+
+impl PendingManifest {
+    fn begin(client: &Client) -> Self {
+        Self { client: client.clone(), ticket: client.begin_write(), pages: 0, kept: false }
+    }
+
+    fn id(&self) -> ManifestId {
+        ManifestId(self.ticket.id())
+    }
+
+    fn next_page(&mut self, extents: Vec<NewExtent>) -> Operation {
+        let page = self.pages;
+        self.pages += 1;
+        Operation::AddManifestPage { manifest: self.id(), page, extents, profile: ProfileId::STANDARD }
+    }
+}
+
+impl Drop for PendingManifest {
+    /// Gives up what did not become an object. Where that cannot be said any more, the end of the session says it.
+    fn drop(&mut self) {
+        if self.kept || self.pages == 0 {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (client, manifest) = (self.client.clone(), self.id());
+        let session = self.ticket.id().session;
+        runtime.spawn(async move {
+            let given_up = client.propose(vec![Operation::AbandonManifest { manifest, session }]).await;
+            if let Err(error) = given_up {
+                tracing::debug!(%error, ?manifest, "a manifest is left to the end of its session");
+            }
+        });
+    }
+}
+
+/// Hashes extents in their order, beside everything else.
+struct Hashing {
+    stripes: Arc<Stripes>,
+    state: HashState,
+}
+
+enum HashState {
+    Idle(BodyHasher),
+    Running(JoinHandle<BodyHasher>),
+    /// Only while one becomes the other.
+    Taken,
+}
+
+impl Hashing {
+    fn new(upload: &Upload, stripes: &Arc<Stripes>) -> Self {
+        Self { stripes: Arc::clone(stripes), state: HashState::Idle(BodyHasher::new(upload.promises())) }
+    }
+
+    async fn hasher(&mut self) -> BodyHasher {
+        match std::mem::replace(&mut self.state, HashState::Taken) {
+            HashState::Idle(hasher) => hasher,
+            HashState::Running(task) => match task.await {
+                Ok(hasher) => hasher,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime is shutting down, and whoever waits here goes with it.
+                    Err(_) => std::future::pending().await,
+                },
+            },
+            HashState::Taken => unreachable!("a request that was given up while it waited is not asked again"),
+        }
+    }
+
+    async fn add(&mut self, data: bytes::Bytes, memory: Arc<crate::budget::Reservation>) {
+        let mut hasher = self.hasher().await;
+        let pool = self.stripes.pool.clone();
+        self.state = HashState::Running(tokio::spawn(async move {
+            pool.run(data.len(), move || {
+                hasher.update(&data);
+                drop(memory);
+                hasher
+            })
+            .await
+        }));
+    }
+
+    async fn finish(mut self) -> Digests {
+        self.hasher().await.finish()
+    }
+}

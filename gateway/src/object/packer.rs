@@ -1,0 +1,208 @@
+//! Small objects share stripes.
+//!
+//! ```text
+//! put --+                                  +--> answered
+//! put --+--> bounded queue --> one flush --+--> answered      while flushes are under way, the next one gathers
+//! put --+                                  +--> answered
+//! ```
+//! A flush codes what has gathered as one stripe, waits until it is durable, and commits all of it in one proposal. Alone,
+//! a small PUT waits for nobody: there is no timer here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_core::units::{MIB, STRIPE_EXTENTS_MAX};
+use cairn_core::{BucketId, ObjectKey};
+use cairn_machine::operation::{Conditions, NewContent, Operation};
+use cairn_machine::rows::object::Attributes;
+use cairn_machine::{Outcome, Refusal};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::stripes::{Packing, PendingExtent, Stripes};
+use crate::budget::Reservation;
+use crate::fault::Fault;
+
+/// Objects of at most this many bytes are packed. Larger ones fill a stripe well enough by themselves.
+pub const PACKED_BYTES_MAX: u64 = MIB;
+
+/// How many flushes are under way at once: one whose chunks are being synced, and one that is being committed.
+const FLUSHES_MAX: usize = 2;
+
+/// How many objects may wait to be gathered: two stripes' worth. Their memory is reserved, so this bounds only how long
+/// the line is; who comes later waits before it.
+const QUEUE_MAX: usize = 2 * STRIPE_EXTENTS_MAX;
+
+/// The most bytes of objects in one flush, so that none of them waits for more than some ten milliseconds of coding.
+const FLUSH_BYTES_MAX: usize = 8 * MIB as usize;
+
+/// The most bytes that the operations of one flush take, well below what a proposal may have.
+const FLUSH_WEIGHT_MAX: usize = 768 * 1024;
+
+/// What every operation takes in the log beside its key and what its client said: attributes, names, places.
+const OPERATION_WEIGHT: usize = 320;
+
+/// A small object that is to be stored.
+#[derive(Debug)]
+pub struct SmallObject {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: ObjectKey,
+    /// What it is.
+    pub attributes: Attributes,
+    /// Its bytes: 1 to [`PACKED_BYTES_MAX`].
+    pub data: Bytes,
+    /// What must hold.
+    pub conditions: Conditions,
+    /// About how many bytes its operation takes beside the fixed part.
+    pub weight: usize,
+    /// The memory of its bytes and their parity.
+    pub memory: Reservation,
+}
+
+#[derive(Debug)]
+struct Arrival {
+    object: SmallObject,
+    reply: oneshot::Sender<Result<Outcome, Fault>>,
+}
+
+impl Arrival {
+    fn weight(&self) -> usize {
+        OPERATION_WEIGHT + self.object.weight + 2 * self.object.key.as_str().len()
+    }
+}
+
+/// The way to the packer. Cheap to clone; the packer ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct Packer {
+    queue: mpsc::Sender<Arrival>,
+}
+
+impl Packer {
+    /// Starts packing into these stripes.
+    pub fn start(stripes: Arc<Stripes>) -> Self {
+        let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(pack(arrivals, stripes));
+        Self { queue }
+    }
+
+    /// Stores a small object together with others. The outcome is that of its own operation. Dropping the future gives
+    /// the answer up, not the object.
+    pub async fn put(&self, object: SmallObject) -> Result<Outcome, Fault> {
+        assert!((1..=PACKED_BYTES_MAX).contains(&(object.data.len() as u64)), "only small objects are packed");
+        let (reply, answer) = oneshot::channel();
+        let stopped = |_| Fault::Unavailable("the packer has stopped".into());
+        self.queue.send(Arrival { object, reply }).await.map_err(|error| stopped(drop(error)))?;
+        answer.await.map_err(|_| Fault::Unknown("a flush broke off".into()))?
+    }
+}
+
+async fn pack(mut arrivals: mpsc::Receiver<Arrival>, stripes: Arc<Stripes>) {
+    let under_way = Arc::new(Semaphore::new(FLUSHES_MAX));
+    let mut left_over = None;
+    loop {
+        let first = match left_over.take() {
+            Some(arrival) => arrival,
+            None => match arrivals.recv().await {
+                Some(arrival) => arrival,
+                None => return,
+            },
+        };
+        let slot = Arc::clone(&under_way).acquire_owned().await.expect("the semaphore is never closed");
+        let mut flush = Gathered::default();
+        flush.add(first);
+        while let Ok(arrival) = arrivals.try_recv() {
+            if !flush.has_room_for(&arrival) {
+                left_over = Some(arrival);
+                break;
+            }
+            flush.add(arrival);
+        }
+        let stripes = Arc::clone(&stripes);
+        tokio::spawn(async move {
+            flush.carry_out(&stripes).await;
+            drop(slot);
+        });
+    }
+}
+
+/// What one flush stores.
+#[derive(Debug, Default)]
+struct Gathered {
+    arrivals: Vec<Arrival>,
+    bytes: usize,
+    weight: usize,
+}
+
+impl Gathered {
+    fn has_room_for(&self, arrival: &Arrival) -> bool {
+        self.arrivals.len() < STRIPE_EXTENTS_MAX
+            && self.bytes + arrival.object.data.len() <= FLUSH_BYTES_MAX
+            && self.weight + arrival.weight() <= FLUSH_WEIGHT_MAX
+    }
+
+    fn add(&mut self, arrival: Arrival) {
+        self.bytes += arrival.object.data.len();
+        self.weight += arrival.weight();
+        self.arrivals.push(arrival);
+    }
+
+    async fn carry_out(self, stripes: &Stripes) {
+        let mut replies = Vec::with_capacity(self.arrivals.len());
+        let mut objects = Vec::with_capacity(self.arrivals.len());
+        for Arrival { object, reply } in self.arrivals {
+            replies.push(reply);
+            objects.push(object);
+        }
+        match store(stripes, objects).await {
+            Ok(outcomes) => {
+                // Who no longer waits is not missed: the object is there, and says so when it is asked for.
+                for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                    let _ = reply.send(Ok(outcome));
+                }
+            }
+            Err(fault) => {
+                let count = replies.len();
+                tracing::warn!(%fault, count, "a flush of small objects failed");
+                for reply in replies {
+                    let _ = reply.send(Err(repeated(&fault)));
+                }
+            }
+        }
+    }
+}
+
+/// The same fault, for each of those whom it hit. What only an operator can use is said once, above.
+fn repeated(fault: &Fault) -> Fault {
+    match fault {
+        Fault::Busy => Fault::Busy,
+        Fault::TooFewDrives(_) => Fault::TooFewDrives(None),
+        Fault::Unknown(reason) => Fault::Unknown(reason.clone()),
+        other => Fault::Unavailable(other.to_string()),
+    }
+}
+
+async fn store(stripes: &Stripes, objects: Vec<SmallObject>) -> Result<Vec<Outcome>, Fault> {
+    let mut pending = Vec::with_capacity(objects.len());
+    let mut held = Vec::with_capacity(objects.len());
+    let mut asked = Vec::with_capacity(objects.len());
+    for object in objects {
+        let SmallObject { bucket, key, attributes, data, conditions, memory, .. } = object;
+        pending.push(PendingExtent { bucket, key: key.clone(), object_offset: 0, data });
+        asked.push((bucket, key, attributes, conditions));
+        held.push(memory);
+    }
+    let placed = stripes.place(Packing::Packed, &pending).await?;
+    // Every chunk is on its drive: the memory goes back before anything else is waited for.
+    drop((pending, held));
+    let session = placed.write().session;
+    let operations = asked.into_iter().zip(placed.extents()).map(|((bucket, key, attributes, conditions), extent)| {
+        let content = NewContent::Extents(vec![extent]);
+        Operation::PutObject { bucket, key, attributes, content, conditions, session }
+    });
+    let operations = operations.collect();
+    let mut placed = [placed];
+    let outcomes = stripes.commit(&mut placed, operations).await?;
+    debug_assert!(!outcomes.contains(&Outcome::Refused(Refusal::Depends)), "the stripe was made");
+    Ok(outcomes)
+}

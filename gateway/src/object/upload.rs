@@ -1,0 +1,166 @@
+//! A body as it arrives: counted against its declared length, hashed, and in the end compared with what was promised.
+
+use bytes::{Bytes, BytesMut};
+use cairn_core::units::PUT_BYTES_MAX;
+use cairn_machine::rows::object::{Checksum, Etag};
+use futures::StreamExt;
+use http::HeaderMap;
+use s3s::dto::StreamingBlob;
+use s3s::{TrailingHeaders, s3_error};
+
+use crate::body::BodyFault;
+use crate::digest::{Digests, Promises};
+use crate::fault::Fault;
+
+/// A body on its way in.
+#[derive(Debug)]
+pub struct Upload {
+    stream: StreamingBlob,
+    /// What came with the last read and was not asked for yet.
+    rest: Bytes,
+    left: u64,
+    promises: Promises,
+    trailers: Option<TrailingHeaders>,
+}
+
+impl Upload {
+    /// A body whose length must be known beforehand, as S3 demands.
+    pub fn new(
+        stream: StreamingBlob,
+        declared: Option<i64>,
+        headers: &HeaderMap,
+        trailers: Option<TrailingHeaders>,
+    ) -> Result<Self, Fault> {
+        let declared = declared.ok_or_else(|| s3_error!(MissingContentLength))?;
+        let left = u64::try_from(declared).map_err(|_| s3_error!(InvalidArgument, "A negative length."))?;
+        if left > PUT_BYTES_MAX {
+            return Err(BodyFault::TooLarge.into());
+        }
+        Ok(Self { stream, rest: Bytes::new(), left, promises: Promises::from_headers(headers)?, trailers })
+    }
+
+    /// How many bytes are still to come.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// What was promised.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
+    }
+
+    /// The next bytes, exactly so many, in one piece. Memory for them is reserved by whoever asks.
+    pub async fn take(&mut self, wanted: u64) -> Result<Bytes, Fault> {
+        assert!(wanted > 0 && wanted <= self.left, "nobody asks for more than was declared");
+        let length = usize::try_from(wanted).expect("an extent fits in memory");
+        let first = self.next().await?;
+        self.left -= wanted;
+        if first.len() >= length {
+            self.rest = first;
+            return Ok(self.rest.split_to(length));
+        }
+        // Gathered by copying: slices of the connection's buffers would pin far more than they hold.
+        let mut gathered = BytesMut::with_capacity(length);
+        gathered.extend_from_slice(&first);
+        while gathered.len() < length {
+            let mut part = self.next().await?;
+            let piece = part.split_to(part.len().min(length - gathered.len()));
+            gathered.extend_from_slice(&piece);
+            self.rest = part;
+        }
+        Ok(gathered.freeze())
+    }
+
+    /// Some more bytes, at least one.
+    async fn next(&mut self) -> Result<Bytes, Fault> {
+        if !self.rest.is_empty() {
+            return Ok(std::mem::take(&mut self.rest));
+        }
+        loop {
+            match self.stream.next().await {
+                Some(Ok(part)) if part.is_empty() => {}
+                Some(Ok(part)) => return Ok(part),
+                Some(Err(error)) => return Err(BodyFault::classify(&*error).into()),
+                None => return Err(BodyFault::Incomplete.into()),
+            }
+        }
+    }
+
+    /// Makes sure that the body ends where it was said to, and that it is what was promised. The ETag and the checksum to
+    /// keep with it.
+    pub async fn finish(mut self, digests: &Digests) -> Result<(Etag, Option<Checksum>), Fault> {
+        assert_eq!(self.left, 0, "the end is looked for behind the last byte");
+        if !self.rest.is_empty() {
+            return Err(BodyFault::Overlong.into());
+        }
+        // The end must be asked for: signatures of the last chunk and of trailers are checked on the way to it.
+        while let Some(part) = self.stream.next().await {
+            match part {
+                Ok(part) if part.is_empty() => {}
+                Ok(_) => return Err(BodyFault::Overlong.into()),
+                Err(error) => return Err(BodyFault::classify(&*error).into()),
+            }
+        }
+        let trailers = self.trailers.as_ref().and_then(TrailingHeaders::take);
+        let checksum = self.promises.verify(digests, trailers.as_ref())?;
+        Ok((Etag { md5: digests.md5, parts: None }, checksum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures::stream;
+
+    use super::*;
+    use crate::digest::BodyHasher;
+
+    fn upload(parts: &[&'static str], declared: Option<i64>) -> Result<Upload, Fault> {
+        let parts: Vec<_> = parts.iter().map(|part| Ok::<_, io::Error>(Bytes::from_static(part.as_bytes()))).collect();
+        Upload::new(StreamingBlob::wrap(stream::iter(parts)), declared, &HeaderMap::new(), None)
+    }
+
+    async fn whole(parts: &[&'static str], declared: i64, step: u64) -> Result<(String, Etag), Fault> {
+        let mut upload = upload(parts, Some(declared))?;
+        let mut hasher = BodyHasher::new(upload.promises());
+        let mut text = String::new();
+        while upload.left() > 0 {
+            let bytes = upload.take(upload.left().min(step)).await?;
+            hasher.update(&bytes);
+            text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+        let (etag, _) = upload.finish(&hasher.finish()).await?;
+        Ok((text, etag))
+    }
+
+    #[tokio::test]
+    async fn any_cut_of_the_stream_gives_the_same_bytes() {
+        for parts in [&["123456789"][..], &["1", "2345", "", "6789"], &["12345678", "9", ""]] {
+            for step in 1..=9 {
+                let (text, etag) = whole(parts, 9, step).await.unwrap();
+                assert_eq!(text, "123456789");
+                assert_eq!(etag.to_string(), "25f9e794323b453885f5181f1b624d0b");
+            }
+        }
+        assert_eq!(whole(&[], 0, 1).await.unwrap().1.to_string(), "d41d8cd98f00b204e9800998ecf8427e");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_is_no_object() {
+        let incomplete = whole(&["1234"], 5, 5).await.unwrap_err();
+        assert!(matches!(incomplete, Fault::Body(BodyFault::Incomplete)), "{incomplete}");
+        for parts in [&["123456"][..], &["12345", "6"]] {
+            let overlong = whole(parts, 5, 5).await.unwrap_err();
+            assert!(matches!(overlong, Fault::Body(BodyFault::Overlong)), "{overlong}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_demanded_and_bounded() {
+        let code = |fault| s3s::S3Error::from(fault).code().as_str().to_owned();
+        assert_eq!(code(upload(&[], None).unwrap_err()), "MissingContentLength");
+        assert_eq!(code(upload(&[], Some(5 << 30 | 1)).unwrap_err()), "EntityTooLarge");
+        assert_eq!(upload(&[], Some(5 << 30)).unwrap().left(), 5 << 30);
+    }
+}

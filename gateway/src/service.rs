@@ -1,0 +1,120 @@
+//! One request, from the connection to the answer.
+//!
+//! ```text
+//! health? -> watch the body -> s3s: signature -> access: guards -> body -> operation -> finish the answer
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_core::Clock;
+use cairn_metadata::Client;
+use http::{Method, Request, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use s3s::service::S3Service;
+use s3s::{Body, HttpResponse, S3Error, s3_error};
+
+use crate::answer::{self, Asked};
+use crate::body::{BodyWatch, WatchedBody};
+use crate::request_id::RequestIds;
+
+/// How long a body may stand still.
+const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How long the question whether the server is ready may take.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Answers requests.
+#[derive(Debug)]
+pub struct Service {
+    /// What verifies signatures and dispatches.
+    pub s3: S3Service,
+    /// Names requests.
+    pub ids: RequestIds,
+    /// Says whether metadata can be read.
+    pub client: Client,
+    /// Times requests.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What stays of a request when it has gone into s3s.
+struct Remembered {
+    method: Method,
+    path: String,
+}
+
+impl Service {
+    /// Answers one request. Whatever happens, there is an answer.
+    pub async fn answer(&self, request: Request<Incoming>) -> HttpResponse {
+        let (id, begun) = (self.ids.next(), self.clock.elapsed());
+        let remembered = Remembered { method: request.method().clone(), path: request.uri().path().to_owned() };
+        let answered = match self.health(&request).await {
+            Some(answer) => answer,
+            None => self.s3(request).await,
+        };
+        let asked = Asked { method: &remembered.method, path: &remembered.path, id };
+        let answered = answer::finish(answered, asked);
+        // Neither the query nor a header: a presigned URL's signature must not reach a log.
+        tracing::debug!(
+            request = %id,
+            method = %remembered.method,
+            path = remembered.path,
+            status = answered.status().as_u16(),
+            micros = self.clock.elapsed().since(begun).as_micros() as u64,
+            "answered"
+        );
+        answered
+    }
+
+    async fn s3(&self, request: Request<Incoming>) -> HttpResponse {
+        let (mut parts, incoming) = request.into_parts();
+        let watch = Arc::new(BodyWatch::default());
+        parts.extensions.insert(Arc::clone(&watch));
+        let body = if incoming.is_end_stream() {
+            // s3s sees that there is nothing to read; the watch judges an empty body all the same.
+            Body::http_body_unsync(WatchedBody::new(http_body_util::Empty::new(), Arc::clone(&watch), BODY_IDLE_MAX))
+        } else {
+            Body::http_body_unsync(WatchedBody::new(incoming, Arc::clone(&watch), BODY_IDLE_MAX))
+        };
+        let answered = match self.s3.call(Request::from_parts(parts, body)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = error.into_std_error();
+                match error.downcast::<S3Error>() {
+                    Ok(error) => answer::of_error(*error),
+                    Err(error) => {
+                        tracing::error!(%error, "a request could not be answered");
+                        answer::of_error(s3_error!(InternalError))
+                    }
+                }
+            }
+        };
+        // s3s calls every body that it cannot read an internal error; the watch knows better.
+        match watch.fault() {
+            Some(fault) if answered.status().is_server_error() => answer::of_error(fault.clone().into()),
+            _ => answered,
+        }
+    }
+
+    /// Health, for whoever comes without a signature: `/health/...` could be an object, and to a signed request it is.
+    async fn health(&self, request: &Request<Incoming>) -> Option<HttpResponse> {
+        let path = request.uri().path();
+        let which = path.strip_prefix("/health/")?;
+        let signed = request.headers().contains_key(header::AUTHORIZATION) || request.uri().query().is_some();
+        if signed || !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let status = match which {
+            "live" => StatusCode::OK,
+            "ready" => match tokio::time::timeout(READY_PATIENCE, self.client.read()).await {
+                Ok(Ok(_)) => StatusCode::OK,
+                Ok(Err(_)) | Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            _ => return None,
+        };
+        let mut answer = HttpResponse::new(Body::empty());
+        *answer.status_mut() = status;
+        Some(answer)
+    }
+}
