@@ -56,21 +56,12 @@ pub struct RequestId {
     pub lowest_unanswered: u64,
 }
 
-/// The version of the layout around a batch that is written.
-pub const BATCH_VERSION: u8 = 1;
-
 /// Bytes that are not a batch that this release can apply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBatch {
     /// Cut off, foreign or nonsensical. The log is damaged: the node stops.
     #[error("malformed entry: {0}")]
     Malformed(String),
-    /// Written by a later release. Start that release.
-    #[error("entry of version {found}, this release knows up to {BATCH_VERSION}")]
-    Newer {
-        /// The version that stands there.
-        found: u8,
-    },
     /// Meant for a later version of the state machine's function. Start the release that knows it.
     #[error("entry for version {found} of the state machine, this release knows up to {FUNCTION_VERSION}")]
     NewerFunction {
@@ -80,10 +71,9 @@ pub enum InvalidBatch {
 }
 
 impl Batch {
-    /// A version byte, then CBOR: see `docs/formats/operations.md`.
+    /// As CBOR: see `docs/formats/operations.md`. The function's version stands first and is the format's version too.
     pub fn encode(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(BATCH_VERSION);
         write_cbor(self, &mut bytes);
         Bytes::from(bytes)
     }
@@ -91,17 +81,11 @@ impl Batch {
     /// The inverse of [`Self::encode`]. The function's version is looked at before any operation is, because a later
     /// one may know operations that this release does not.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidBatch> {
-        let (&version, rest) = bytes.split_first().ok_or_else(|| InvalidBatch::Malformed("empty".into()))?;
-        match version {
-            0 => return Err(InvalidBatch::Malformed("version 0".into())),
-            BATCH_VERSION => {}
-            found => return Err(InvalidBatch::Newer { found }),
-        }
-        let mut peek = minicbor::Decoder::new(rest);
+        let mut peek = minicbor::Decoder::new(bytes);
         let function = peek.array().and_then(|_| peek.u8()).map_err(|e| InvalidBatch::Malformed(e.to_string()))?;
         if function > FUNCTION_VERSION {
             return Err(InvalidBatch::NewerFunction { found: function });
         }
-        read_cbor(rest).map_err(InvalidBatch::Malformed)
+        read_cbor(bytes).map_err(InvalidBatch::Malformed)
     }
 }

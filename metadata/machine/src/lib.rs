@@ -9,6 +9,7 @@
 
 pub mod apply;
 pub mod batch;
+pub mod check;
 pub mod operation;
 pub mod outcome;
 pub mod row;

@@ -26,6 +26,8 @@ use crate::rows::session::{Lease, SessionKind};
 use crate::rows::stripe::PlacedChunk;
 use crate::rows::topology::DriveState;
 
+pub use crate::batch::{Batch, FUNCTION_VERSION, PROPOSAL_OPERATIONS_MAX, Proposal, RequestId};
+
 /// The most rows that one operation reads or writes (invariant 13).
 pub const OPERATION_ROWS_MAX: usize = 4096;
 
