@@ -1,83 +1,275 @@
-//! Raw part first.
+//! The probe of the rows: what three lookups and a page of 1,000 cost over a million rows in runs and overlay, and what an
+//! overlay costs in sled and in memory.
+//!
+//! `cargo bench --ignore-rust-version -p cairn-rows --bench probe`. It is plain code and not a statistical bench, because
+//! each figure is a mean over many operations on data that takes a while to make, and because it also reports memory and
+//! disk. Reads and single writes are timed on the processor, cuts, merges and starts on the wall. `PROBE_ROWS` changes the number of rows, `PROBE_DIR` where they are written. The data is the same on every run.
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cairn_core::LogIndex;
-use cairn_rows::overlay::memory::MemoryOverlays;
-use cairn_rows::overlay::sled::SledOverlays;
-use cairn_rows::overlay::{Overlay, Overlays};
+use cairn_core::entropy::SeededEntropy;
+use cairn_journal::files::real::RealFiles;
+use cairn_rows::overlay::Overlay;
+use cairn_rows::{
+    CACHE_BYTES_DEFAULT, MemoryOverlays, MergePolicy, MergeProgress, Overlays, Row, Rows, RowsOptions, RunSet,
+    SledOverlays, View, merge_plan,
+};
 
+/// As the binary has it: the allocator makes a difference of a third.
 #[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
-fn rss() -> i64 {
-    let t = std::fs::read_to_string("/proc/self/statm").unwrap();
-    t.split(' ').nth(1).unwrap().parse::<i64>().unwrap() * 4096
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The rows of one small PUT, roughly: version, extent, stripe, stripe's live bytes, two ledgers.
+const ROWS_PER_INDEX: u64 = 6;
+const CUT_BYTES: u64 = 64 * 1024 * 1024;
+const LOOKUPS: u64 = 300_000;
+const PAGES: u64 = 300;
+const PAGE_ROWS: usize = 1000;
+
+/// Time that this thread was on a processor, as the scheduler counts it. Others who build and test on the same machine
+/// make a mean of the wall's time worthless; what a device makes us wait for is reported by the wall where it matters.
+struct Stopwatch {
+    start: Duration,
 }
-fn key(i: u64) -> Vec<u8> {
-    let x = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    format!(" \u{1}bucket00/photos/{:02x}/{:016x}.jpg", x >> 56, x).into_bytes()
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self { start: Self::on_processor() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        Self::on_processor() - self.start
+    }
+
+    fn on_processor() -> Duration {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("this is Linux");
+        let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
+        Duration::from_nanos(nanoseconds.expect("its first field is a number"))
+    }
 }
-fn bench(name: &str, overlay: Arc<dyn Overlay>, n: u64) {
-    let r0 = rss();
-    let value = Bytes::from(vec![7u8; 100]);
-    let t = Instant::now();
-    for i in 0..n {
-        overlay.insert(&key(i), LogIndex(i / 6 + 1), Some(&value)).unwrap();
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("this is Linux");
+    let pages: u64 =
+        statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("its second field is a number");
+    pages * 4096
+}
+
+/// Bijective on 64 bits, so that numbers become keys in no order and never collide.
+fn scatter(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// 48 bytes, like the key of an object's row: table, bucket, name, terminator.
+fn key(number: u64) -> Bytes {
+    let place = scatter(number);
+    let mut key = vec![0x20, 0, 0, 0, 0, 0, 0, 0, 7];
+    key.extend_from_slice(format!("photos/{:02x}/{place:016x}/{:08x}.j", place >> 56, number as u32).as_bytes());
+    key.extend_from_slice(&[0, 1]);
+    assert_eq!(key.len(), 48);
+    Bytes::from(key)
+}
+
+/// 100 bytes that no two rows share.
+fn value(number: u64) -> Bytes {
+    let mut value = vec![7; 100];
+    value[..8].copy_from_slice(&number.to_be_bytes());
+    Bytes::from(value)
+}
+
+struct Picks(u64);
+
+impl Picks {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
     }
-    println!("{name} {n}: insert {:?}/row, rss {} MiB", t.elapsed() / n as u32, (rss() - r0) >> 20);
-    let mut x = 1u64;
-    let t = Instant::now();
-    for _ in 0..200_000 {
-        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        assert!(overlay.get(&key((x >> 33) % n), LogIndex(n)).unwrap().is_some());
+}
+
+fn report(what: &str, figure: impl std::fmt::Debug, of: &str) {
+    println!("  {what:<58} {figure:>12.1?} {of}");
+}
+
+fn time_overlay(name: &str, overlay: &dyn Overlay, rows: u64) {
+    println!("{name}, {rows} rows");
+    let before = resident_bytes();
+    let start = Stopwatch::start();
+    for number in 0..rows {
+        let index = LogIndex(number / ROWS_PER_INDEX + 1);
+        overlay.insert(&key(number), index, Some(&value(number))).expect("the store works");
     }
-    println!("{name} {n}: get {:?}", t.elapsed() / 200_000);
-    let t = Instant::now();
-    for _ in 0..200_000 {
-        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        assert!(overlay.get(&key(n + (x >> 33) % n), LogIndex(n)).unwrap().is_none());
+    report("write", start.elapsed() / rows as u32, "a row");
+    report("memory", mib(resident_bytes().saturating_sub(before)), "MiB more");
+    let at = LogIndex(rows);
+    let mut picks = Picks(1);
+    let start = Stopwatch::start();
+    for _ in 0..LOOKUPS {
+        let found = overlay.get(&key(picks.below(rows)), at).expect("the store works");
+        assert!(found.is_some());
     }
-    println!("{name} {n}: miss {:?}", t.elapsed() / 200_000);
-    let t = Instant::now();
+    report("lookup that finds", start.elapsed() / LOOKUPS as u32, "");
+    let start = Stopwatch::start();
+    for _ in 0..LOOKUPS {
+        let found = overlay.get(&key(rows + picks.below(rows)), at).expect("the store works");
+        assert!(found.is_none());
+    }
+    report("lookup that finds nothing", start.elapsed() / LOOKUPS as u32, "");
     let mut page = Vec::new();
-    for _ in 0..200 {
-        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    let start = Stopwatch::start();
+    for _ in 0..PAGES {
         page.clear();
-        overlay.page(&key((x >> 33) % n), None, LogIndex(n), 1000, &mut page).unwrap();
+        overlay.page(&key(picks.below(rows)), None, at, PAGE_ROWS, &mut page).expect("the store works");
     }
-    println!("{name} {n}: page of 1000 {:?}, rss {} MiB", t.elapsed() / 200, (rss() - r0) >> 20);
-    let t = Instant::now();
-    drop(overlay);
-    println!("{name} {n}: drop {:?}", t.elapsed());
+    report("page of 1,000", start.elapsed() / PAGES as u32, "");
 }
+
+fn time_reads(what: &str, rows: &Rows, count: u64) {
+    println!("{what}: {:?}", rows.stats());
+    let view = rows.view();
+    let mut picks = Picks(2);
+    let mut three = |missing: bool, hot: u64| {
+        let start = Stopwatch::start();
+        for _ in 0..LOOKUPS / 3 {
+            for _ in 0..3 {
+                let number = picks.below(hot);
+                let found = view.get(&key(if missing { count + number } else { number })).expect("the rows are sound");
+                assert_eq!(found.is_none(), missing);
+            }
+        }
+        start.elapsed() / (LOOKUPS / 3) as u32
+    };
+    report("three lookups, among all rows", three(false, count), "");
+    report("three lookups, among 2,000 rows, whose blocks are cached", three(false, 2_000), "");
+    report("three lookups, of rows that are not there", three(true, count), "");
+    time_pages(&view, count);
+}
+
+fn time_pages(view: &View, count: u64) {
+    let mut picks = Picks(3);
+    let mut rows = 0;
+    let start = Stopwatch::start();
+    for _ in 0..PAGES {
+        let mut cursor = view.cursor(&key(picks.below(count)), None).expect("the rows are sound");
+        for _ in 0..PAGE_ROWS {
+            rows += usize::from(cursor.next_row().expect("the rows are sound").is_some());
+        }
+    }
+    report("page of 1,000, anywhere", start.elapsed() / PAGES as u32, "");
+    assert!(rows > PAGES as usize * PAGE_ROWS / 2);
+    let start = Stopwatch::start();
+    for _ in 0..PAGES {
+        let mut cursor = view.cursor(&[0x20], None).expect("the rows are sound");
+        // 256 common prefixes, each passed over with one jump.
+        for prefix in 0..256 {
+            cursor
+                .seek(&[&key(0)[..9], format!("photos/{prefix:02x}/").as_bytes()].concat())
+                .expect("the rows are sound");
+            assert!(cursor.next_row().expect("the rows are sound").is_some());
+        }
+    }
+    report("256 common prefixes by jumps", start.elapsed() / PAGES as u32, "");
+    let start = Stopwatch::start();
+    let mut cursor = view.cursor(&[], None).expect("the rows are sound");
+    let mut all = 0;
+    while cursor.next_row().expect("the rows are sound").is_some() {
+        all += 1;
+    }
+    assert_eq!(all, count);
+    report("walk through all rows", start.elapsed(), "");
+}
+
+fn apply(rows: &Rows, numbers: std::ops::Range<u64>) {
+    let numbers: Vec<u64> = numbers.collect();
+    for chunk in numbers.chunks(ROWS_PER_INDEX as usize) {
+        let effects: Vec<Row> = chunk.iter().map(|&number| (key(number), Some(value(number)))).collect();
+        rows.apply(LogIndex(rows.applied().0 + 1), &effects).expect("the overlay works");
+    }
+}
+
+fn open(overlays: Arc<dyn Overlays>, set: &RunSet, drives: &[PathBuf]) -> Rows {
+    let entropy = SeededEntropy::new(1);
+    let options = RowsOptions { files: RealFiles::shared(), overlays, entropy, cache_bytes: CACHE_BYTES_DEFAULT };
+    Rows::open(options, set, drives).expect("the runs are sound")
+}
+
+fn time_rows(name: &str, overlays: &Arc<dyn Overlays>, directory: &Path, count: u64) {
+    let drives: Vec<PathBuf> = (0..3).map(|drive| directory.join(format!("{name}-drive{drive}"))).collect();
+    for drive in &drives {
+        std::fs::create_dir_all(drive).expect("there is room");
+    }
+    let rows = open(overlays.clone(), &RunSet::empty(), &drives);
+    println!("\nrows over {name}: apply {count} rows, cut at 64 MiB into 3 copies, merge");
+    let before = resident_bytes();
+    // The last part stays in the overlay: as full as it gets before it is cut.
+    let in_overlay = (CUT_BYTES / 164).min(count / 2);
+    let mut applying = Duration::ZERO;
+    let mut next = 0;
+    while next < count - in_overlay {
+        let upto = (next + CUT_BYTES / 164).min(count - in_overlay);
+        let start = Stopwatch::start();
+        apply(&rows, next..upto);
+        applying += start.elapsed();
+        let start = Instant::now();
+        let run = rows.cut(&drives).expect("there is room").expect("rows were applied");
+        report("cut", start.elapsed(), &format!("{} rows, {} MiB in each copy", run.entries, mib(run.file_bytes)));
+        next = upto;
+    }
+    let start = Stopwatch::start();
+    apply(&rows, next..count);
+    applying += start.elapsed();
+    report("apply", applying / count as u32, "a row");
+    report("memory", mib(resident_bytes().saturating_sub(before)), "MiB more");
+    time_reads("runs as they were cut, and a full overlay", &rows, count);
+
+    rows.cut(&drives).expect("there is room");
+    let policy = MergePolicy { width_min: 2, ..MergePolicy::default() };
+    while let Some(plan) = merge_plan::plan(&rows.run_set(), &policy) {
+        let start = Instant::now();
+        let mut merge = rows.begin_merge(plan.clone(), &drives).expect("the plan fits");
+        let mut slowest = Duration::ZERO;
+        loop {
+            let step = Instant::now();
+            let progress = merge.step(1 << 20).expect("there is room");
+            slowest = slowest.max(step.elapsed());
+            if matches!(progress, MergeProgress::Done(_)) {
+                break;
+            }
+        }
+        let what =
+            format!("{} runs, {} MiB; slowest step of 1 MiB {slowest:.1?}", plan.inputs.len(), mib(plan.input_bytes));
+        report("merge", start.elapsed(), &what);
+    }
+    let set = rows.run_set();
+    rows.retire(&set, &drives);
+    time_reads("one run and an empty overlay", &rows, count);
+    drop(rows);
+    let start = Instant::now();
+    let rows = open(overlays.clone(), &set, &drives);
+    report("open", start.elapsed(), "");
+    let start = Instant::now();
+    apply(&rows, count..count + in_overlay);
+    report("fill a full overlay again from the log", start.elapsed(), "");
+}
+
 fn main() {
-    let dir = tempfile::tempdir_in(std::env::var("PROBE_DIR").unwrap_or("/tmp".into())).unwrap();
-    let sled = SledOverlays::discard_and_open(dir.path()).unwrap();
-    for n in [400_000] {
-        let t = Instant::now();
-        let o = sled.fresh().unwrap();
-        println!("open {:?}", t.elapsed());
-        bench("sled", o, n);
-        bench("map", MemoryOverlays.fresh().unwrap(), n);
+    let count: u64 = std::env::var("PROBE_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000);
+    let base = std::env::var("PROBE_DIR").unwrap_or_else(|_| std::env::temp_dir().display().to_string());
+    let directory = tempfile::tempdir_in(base).expect("there is room");
+    let sled = SledOverlays::discard_and_open(directory.path().join("sled")).expect("there is room");
+    for rows in [count / 10, 2 * count / 5, count] {
+        time_overlay("overlay in sled", sled.fresh().expect("there is room").as_ref(), rows);
+        time_overlay("overlay in memory", MemoryOverlays.fresh().expect("it is only memory").as_ref(), rows);
     }
-    let big = Bytes::from(vec![7u8; 64 << 10]);
-    let o = sled.fresh().unwrap();
-    let t = Instant::now();
-    for i in 0..1000 {
-        o.insert(&key(i), LogIndex(i + 1), Some(&big)).unwrap();
+    let overlays: [(&str, Arc<dyn Overlays>); 2] = [("sled", Arc::new(sled)), ("memory", Arc::new(MemoryOverlays))];
+    for (name, overlays) in &overlays {
+        time_rows(name, overlays, directory.path(), count);
     }
-    println!("64 KiB {:?}", t.elapsed() / 1000);
-    let db = sled::Config::new()
-        .path(dir.path().join("raw"))
-        .temporary(true)
-        .cache_capacity(32 << 20)
-        .flush_every_ms(None)
-        .open()
-        .unwrap();
-    let t = Instant::now();
-    for i in 0..1000 {
-        db.insert(key(i), big.as_ref()).unwrap();
-    }
-    println!("64 KiB inline {:?}/row, {} MiB on disk", t.elapsed() / 1000, db.size_on_disk().unwrap() >> 20);
 }

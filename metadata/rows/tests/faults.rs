@@ -1,6 +1,8 @@
 //! What disks do: damage in one copy and in all, files that are cut off, foreign or newer, power that goes in the midst of
 //! anything, devices that fail, and an overlay that lies.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 mod harness;
 
 use std::sync::Arc;

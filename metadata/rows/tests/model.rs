@@ -1,6 +1,8 @@
 //! Rows against a map: whatever is applied, cut, merged, retired and reopened, every view is exactly the log at its index,
 //! for as long as it lives.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 mod harness;
 
 use std::ops::ControlFlow;

@@ -19,7 +19,8 @@ use cairn_journal::files::{File, Files};
 use super::block::{BLOCK_BYTES_TARGET, Block, BlockBuilder};
 use super::copies::Copy;
 use super::format::{
-    Footer, FooterBuilder, HEADER_BYTES, Header, RunRefusal, TRAILER_BYTES, Trailer, block_hash, run_hash, separator,
+    Footer, FooterBuilder, HEADER_BYTES, Header, RunRefusal, TRAILER_BYTES, Trailer, block_checksum, block_hash,
+    run_hash, separator,
 };
 use super::reader::{Run, check_copy};
 use crate::bounds::assert_row;
@@ -29,6 +30,10 @@ use crate::run_set::RunRef;
 
 /// How many bytes of blocks are gathered for one write.
 const WRITE_BYTES: usize = 1024 * 1024;
+
+/// After so many bytes the files are synced, although nothing needs it yet: a file that is synced only at its end keeps
+/// the device busy for as long as the whole takes, and whoever waits for a small sync meanwhile waits with it.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many bytes are read back at once; at least one block.
 const READ_BACK_BYTES: u64 = 1024 * 1024;
@@ -51,6 +56,7 @@ pub struct RunBuilder {
     pending: Vec<Bytes>,
     pending_bytes: usize,
     written_bytes: u64,
+    synced_bytes: u64,
     last_key: Vec<u8>,
     entries: u64,
     removals: u64,
@@ -92,6 +98,7 @@ impl RunBuilder {
             pending_bytes: head.len(),
             pending: vec![head],
             written_bytes: 0,
+            synced_bytes: 0,
             last_key: Vec::new(),
             entries: 0,
             removals: 0,
@@ -122,7 +129,18 @@ impl RunBuilder {
         let block = self.block.finish();
         self.footer.add_block(&block, &self.separator);
         self.push(block);
-        if self.pending_bytes >= WRITE_BYTES { self.write() } else { Ok(()) }
+        if self.pending_bytes >= WRITE_BYTES {
+            self.write()?;
+        }
+        if self.written_bytes - self.synced_bytes >= SYNC_BYTES { self.sync() } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> Result<(), RowsError> {
+        for Output { copy, .. } in &self.outputs {
+            copy.file.sync_data().map_err(|source| RowsError::Write { path: copy.path.clone(), source })?;
+        }
+        self.synced_bytes = self.written_bytes;
+        Ok(())
     }
 
     fn push(&mut self, part: Bytes) {
@@ -154,9 +172,7 @@ impl RunBuilder {
         self.push(Bytes::from(footer));
         self.push(Bytes::copy_from_slice(&trailer.encode()));
         self.write()?;
-        for Output { copy, .. } in &self.outputs {
-            copy.file.sync_data().map_err(|source| RowsError::Write { path: copy.path.clone(), source })?;
-        }
+        self.sync()?;
         for Output { directory, .. } in &self.outputs {
             let synced = self.files.sync_dir(directory);
             synced.map_err(|source| RowsError::Write { path: directory.clone(), source })?;
@@ -255,8 +271,8 @@ fn read_back_blocks(file: &dyn File, footer: &Footer, first: usize) -> Result<(u
     for number in first..next {
         let place = footer.place(number);
         let block = bytes.slice((place.start - start) as usize..(place.end - start) as usize);
-        if block_hash(&block) != *footer.hash(number) {
-            return Err(RunRefusal::Damaged("a block does not match its checksum"));
+        if block_hash(&block) != *footer.hash(number) || block_checksum(&block) != footer.checksum(number) {
+            return Err(RunRefusal::Damaged("a block does not match its hash"));
         }
         Block::parse(block).map_err(RunRefusal::Damaged)?;
     }

@@ -4,6 +4,7 @@
 //! hand last passed stays, another goes. A scan brings its blocks in unused, so it cannot push out what lookups use.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use super::block::Block;
@@ -20,6 +21,32 @@ const SLOT_BYTES: usize = 128;
 
 type Name = (RunId, u32);
 
+/// The names of runs are random and nobody outside chooses them, so mixing them with the block's number is enough.
+#[derive(Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(byte.into());
+        }
+    }
+
+    fn write_u64(&mut self, part: u64) {
+        // An odd constant without a pattern, and the high bits brought down, which a map looks at last.
+        self.0 = (self.0 ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 32;
+    }
+
+    fn write_u32(&mut self, part: u32) {
+        self.write_u64(part.into());
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     name: Name,
@@ -29,7 +56,7 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Shard {
-    places: HashMap<Name, usize>,
+    places: HashMap<Name, usize, BuildHasherDefault<NameHasher>>,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     hand: usize,

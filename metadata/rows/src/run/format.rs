@@ -19,7 +19,7 @@ pub const RUN_FORMAT_VERSION: u16 = 1;
 pub const HEADER_BYTES: usize = 64;
 /// How long the trailer is.
 pub const TRAILER_BYTES: usize = 64;
-/// The longest footer that is read. At some 2 % of a run that is a run of 50 GiB.
+/// The longest footer that is read. At some 2.5 % of a run that is a run of 40 GiB.
 pub const FOOTER_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How many bytes of a block's blake3 are kept.
 pub const BLOCK_HASH_BYTES: usize = 16;
@@ -28,7 +28,11 @@ const HEADER_MAGIC: [u8; 8] = *b"CAIRNRUN";
 const TRAILER_MAGIC: [u8; 8] = *b"CAIRNEND";
 const HEADER_CHECKED_BYTES: usize = HEADER_BYTES - BLOCK_HASH_BYTES;
 const FOOTER_FIXED_BYTES: usize = 32;
-const BLOCK_FIXED_BYTES: usize = 4 + BLOCK_HASH_BYTES + 2;
+const CHECKSUM_BYTES: usize = 8;
+const CHECKSUM_AT: usize = 4;
+const HASH_AT: usize = CHECKSUM_AT + CHECKSUM_BYTES;
+const SEPARATOR_AT: usize = HASH_AT + BLOCK_HASH_BYTES;
+const BLOCK_FIXED_BYTES: usize = SEPARATOR_AT + 2;
 
 /// The hash of a whole run: blake3 over header and footer, which holds the hash of every block.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,6 +106,12 @@ fn truncated_hash(bytes: &[u8]) -> [u8; BLOCK_HASH_BYTES] {
 /// The hash of a block as the footer keeps it.
 pub fn block_hash(block: &[u8]) -> [u8; BLOCK_HASH_BYTES] {
     truncated_hash(block)
+}
+
+/// The checksum of a block as the footer keeps it: CRC-64/NVME. It finds what devices and wires do, in a tenth of the time
+/// that a hash of so few bytes takes; a lookup that has to read a block would spend most of its time in the hash.
+pub fn block_checksum(block: &[u8]) -> u64 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, block)
 }
 
 /// The hash of a run.
@@ -205,6 +215,7 @@ impl FooterBuilder {
     /// Adds the next block: `separator` is greater than every key before the block and not greater than its first.
     pub fn add_block(&mut self, block: &[u8], separator: &[u8]) {
         self.table.put_u32(u32::try_from(block.len()).expect("a block has a bounded length"));
+        self.table.put_u64(block_checksum(block));
         self.table.put_slice(&block_hash(block));
         self.table.put_u16(u16::try_from(separator.len()).expect("a key has a bounded length"));
         self.table.put_slice(separator);
@@ -225,14 +236,6 @@ impl FooterBuilder {
     }
 }
 
-/// Where a block lies, and from which key on.
-#[derive(Debug, Clone, Copy)]
-struct BlockEntry {
-    offset: u64,
-    /// Where in the footer the block's entry stands.
-    entry_at: u32,
-}
-
 /// A footer, checked and ready to be searched: what stays in memory of a run.
 #[derive(Debug)]
 pub struct Footer {
@@ -243,7 +246,11 @@ pub struct Footer {
     /// Answers for most keys that the run does not hold.
     pub filter: Filter,
     bytes: Bytes,
-    blocks: Vec<BlockEntry>,
+    /// Where in `bytes` each block's entry stands. Apart from the offsets, so that a search finds more of it in the
+    /// processor's cache.
+    entries_at: Vec<u32>,
+    /// Where in the file each block begins.
+    offsets: Vec<u64>,
 }
 
 impl Footer {
@@ -265,31 +272,31 @@ impl Footer {
             return Err(damaged("its footer makes no sense"));
         }
         let filter = Filter::from_bytes(bytes.slice(table_end..)).ok_or(damaged("a filter of impossible length"))?;
-        let mut blocks = Vec::with_capacity(count);
+        let (mut entries_at, mut offsets) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut at, mut offset) = (FOOTER_FIXED_BYTES, HEADER_BYTES as u64);
         for _ in 0..count {
             if at + BLOCK_FIXED_BYTES > table_end {
                 return Err(damaged("a table of blocks that is cut off"));
             }
             let length = (&bytes[at..]).get_u32();
-            let separator = usize::from((&bytes[at + 4 + BLOCK_HASH_BYTES..]).get_u16());
+            let separator = usize::from((&bytes[at + SEPARATOR_AT..]).get_u16());
             if length as usize > BLOCK_BYTES_MAX || separator > KEY_BYTES_MAX {
                 return Err(damaged("a block or a key of impossible length"));
             }
-            let entry_at = u32::try_from(at).map_err(|_| damaged("a footer of impossible length"))?;
-            blocks.push(BlockEntry { offset, entry_at });
+            entries_at.push(u32::try_from(at).map_err(|_| damaged("a footer of impossible length"))?);
+            offsets.push(offset);
             offset += u64::from(length);
             at += BLOCK_FIXED_BYTES + separator;
         }
         if at != table_end || offset != blocks_end {
             return Err(damaged("a table of blocks that does not fit the file"));
         }
-        Ok(Self { entries, removals, filter, bytes, blocks })
+        Ok(Self { entries, removals, filter, bytes, entries_at, offsets })
     }
 
     /// How many blocks.
     pub fn blocks(&self) -> usize {
-        self.blocks.len()
+        self.offsets.len()
     }
 
     /// The bytes that it was decoded from.
@@ -299,37 +306,43 @@ impl Footer {
 
     /// How much memory it takes.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.len() + self.blocks.len() * size_of::<BlockEntry>()
+        self.bytes.len() + self.blocks() * (size_of::<u32>() + size_of::<u64>())
     }
 
     /// Where a block lies in the file.
     pub fn place(&self, number: usize) -> Range<u64> {
-        let block = self.blocks[number];
-        let length = (&self.bytes[block.entry_at as usize..]).get_u32();
-        block.offset..block.offset + u64::from(length)
+        let offset = self.offsets[number];
+        offset..offset + u64::from(self.entry(number).get_u32())
     }
 
-    /// What a block's bytes hash to.
+    fn entry(&self, number: usize) -> &[u8] {
+        &self.bytes[self.entries_at[number] as usize..]
+    }
+
+    /// What a block's bytes sum up to: checked whenever it is read.
+    pub fn checksum(&self, number: usize) -> u64 {
+        (&self.entry(number)[CHECKSUM_AT..]).get_u64()
+    }
+
+    /// What a block's bytes hash to: checked when a whole copy is.
     pub fn hash(&self, number: usize) -> &[u8] {
-        let at = self.blocks[number].entry_at as usize + 4;
-        &self.bytes[at..at + BLOCK_HASH_BYTES]
+        &self.entry(number)[HASH_AT..SEPARATOR_AT]
     }
 
     fn separator(&self, number: usize) -> &[u8] {
-        let at = self.blocks[number].entry_at as usize + 4 + BLOCK_HASH_BYTES;
-        let length = usize::from((&self.bytes[at..]).get_u16());
-        &self.bytes[at + 2..at + 2 + length]
+        let entry = &self.entry(number)[SEPARATOR_AT..];
+        &entry[2..2 + usize::from(u16::from_be_bytes([entry[0], entry[1]]))]
     }
 
     /// The block that holds a key if any does; for a key before the first one, the first. `None` where there are no
     /// blocks.
     pub fn block_for(&self, key: &[u8]) -> Option<usize> {
-        let (mut low, mut high) = (0, self.blocks.len());
+        let (mut low, mut high) = (0, self.blocks());
         while low < high {
             let middle = low.midpoint(high);
             if self.separator(middle) <= key { low = middle + 1 } else { high = middle }
         }
-        (!self.blocks.is_empty()).then(|| low.saturating_sub(1))
+        (self.blocks() > 0).then(|| low.saturating_sub(1))
     }
 }
 

@@ -9,7 +9,7 @@ use cairn_journal::files::{File, Files};
 use super::block::Block;
 use super::cache::BlockCache;
 use super::copies::{Copies, Copy, Damage, DamageReports};
-use super::format::{Footer, HEADER_BYTES, Header, RunRefusal, TRAILER_BYTES, Trailer, block_hash, run_hash};
+use super::format::{Footer, HEADER_BYTES, Header, RunRefusal, TRAILER_BYTES, Trailer, block_checksum, run_hash};
 use crate::error::{BadCopy, RowsError};
 use crate::filter::KeyHash;
 use crate::run_set::RunRef;
@@ -77,7 +77,7 @@ fn read_block(file: &dyn File, footer: &Footer, number: usize) -> Result<Block, 
     // The footer's decoder has bounded the length of every block.
     let mut bytes = vec![0; (place.end - place.start) as usize];
     file.read_exact_at(&mut bytes, place.start).map_err(RunRefusal::Io)?;
-    if block_hash(&bytes) != *footer.hash(number) {
+    if block_checksum(&bytes) != footer.checksum(number) {
         return Err(RunRefusal::Damaged("a block does not match its checksum"));
     }
     Block::parse(Bytes::from(bytes)).map_err(RunRefusal::Damaged)

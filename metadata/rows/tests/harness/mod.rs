@@ -1,6 +1,7 @@
 //! Rows over a simulated disk beside a plain map that says what they should be.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

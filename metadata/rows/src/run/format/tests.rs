@@ -56,6 +56,7 @@ fn a_footer_is_searched_by_its_separators() {
     }
     assert_eq!(footer.place(2), 264..364);
     assert_eq!(footer.hash(1), block_hash(&[1; 100]));
+    assert_eq!(footer.checksum(1), block_checksum(&[1; 100]));
     assert!(footer.filter.may_contain(KeyHash::of(b"a")));
 }
 
