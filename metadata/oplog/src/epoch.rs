@@ -16,15 +16,15 @@ use crate::roster::Quorum;
 pub const EPOCH_VERSION: u8 = 1;
 
 /// The most ancestors that an epoch names. Above that the oldest are forgotten: a drive that returns after so many starts
-/// is then refused by name instead of being recognised as stale. 32,768 starts are some ninety years of daily restarts,
-/// and 1 MiB in the record.
-pub const ANCESTORS_MAX: usize = 32_768;
+/// is then refused by name instead of being recognised as stale. 16,384 starts are 45 years of daily restarts, and half of
+/// what a record's head may hold.
+pub const ANCESTORS_MAX: usize = 16_384;
 
 /// The most drives that a roster names: twice the copies is all that is ever chosen, and copies fit a byte.
-pub const ROSTER_MAX: usize = 512;
+pub const ROSTER_MAX: usize = 256;
 
 /// The most older quorums that one epoch is synced on: its base's, and those of attempts cut short.
-pub const WITNESSES_MAX: usize = 256;
+pub const WITNESSES_MAX: usize = 64;
 
 /// The voter whose log it is: the log index at which it joined. A voter that comes back under a new id starts a new log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]

@@ -163,7 +163,7 @@ fn judge(found: &[DriveFinding], candidate: &Candidate<'_>, rival: bool, orders:
         testifies || (orders.accept_loss && orders.given_up.contains(&drive))
     });
     if missing.len() > record.missing_max() {
-        return Err(Refusal::Unsettled { epoch: record.id, missing, missing_max: record.missing_max() });
+        return Err(Refusal::TooManyMissing { epoch: record.id, missing, missing_max: record.missing_max() });
     }
     Ok(true)
 }

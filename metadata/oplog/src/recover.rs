@@ -16,6 +16,7 @@
 mod groups;
 mod succession;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use cairn_core::{DriveId, EpochId};
@@ -52,6 +53,9 @@ pub struct Setting {
     /// start has gone through, before the log is used; until then every start is given all the drives there are, since
     /// two formations on different drives would not know of each other.
     pub formed: bool,
+    /// Drives that were given and fail. They count as missing, and among the drives that copies are reckoned by: a failure
+    /// never lowers the copies.
+    pub failing: BTreeSet<DriveId>,
     /// What [`crate::roster::copies_wanted`] says. Where fewer drives are registered, that many copies are made.
     pub copies_wanted: u8,
     /// The name of the new epoch: random.
@@ -144,16 +148,17 @@ fn weigh(found: &[DriveFinding], setting: &Setting) -> Result<Decision, Refusal>
     if found.len() > DRIVES_MAX {
         return Err(Refusal::TooManyDrives { found: found.len(), max: DRIVES_MAX });
     }
+    let foreign = |finding: &DriveFinding| finding.is_foreign(&setting.identity);
+    let usable: DriveSet = (0..found.len()).filter(|&position| !foreign(&found[position])).collect();
     // A foreign drive keeps its position and loses its content, so that positions stay those of the caller.
-    let own: Vec<DriveFinding> =
-        found
-            .iter()
-            .map(|finding| {
-                if finding.is_foreign(&setting.identity) { DriveFinding::empty(finding.drive) } else { finding.clone() }
-            })
-            .collect();
-    let usable: DriveSet =
-        (0..found.len()).filter(|&position| !found[position].is_foreign(&setting.identity)).collect();
+    let own = if usable.len() == found.len() {
+        Cow::Borrowed(found)
+    } else {
+        let emptied = |finding: &DriveFinding| {
+            if foreign(finding) { DriveFinding::empty(finding.drive) } else { finding.clone() }
+        };
+        Cow::Owned(found.iter().map(emptied).collect())
+    };
     let mut seen = BTreeSet::new();
     if let Some(twice) = usable.iter().map(|position| found[position].drive).find(|&drive| !seen.insert(drive)) {
         return Err(Refusal::SameDriveTwice { drive: twice });

@@ -39,25 +39,30 @@ pub enum Refusal {
         Names(missing)
     )]
     TooManyMissing {
-        /// The newest epoch found.
+        /// The epoch.
         epoch: EpochId,
         /// Its drives that are not here, or have lost what they held.
         missing: Vec<DriveId>,
         /// How many of them may be missing.
         missing_max: usize,
     },
-    /// A start that was cut short may have got further than can be seen from here: bring some of its drives back.
-    #[error(
-        "a start of the operation log (epoch {epoch}) may have gone on on drives that are not here: missing are {}, and at most {missing_max} may be",
-        Names(missing)
-    )]
-    Unsettled {
-        /// The start that was cut short, or was not.
-        epoch: EpochId,
-        /// Its drives that are not here.
+    /// A first start needs the drives that it was given: two logs formed on different drives would not know of each other.
+    /// Bring the failing ones back, or give the log others.
+    #[error("the operation log is not formed while drives fail: {}, and at most {missing_max} may", Names(missing))]
+    NotFormed {
+        /// The drives that fail.
         missing: Vec<DriveId>,
-        /// How many of them may be missing.
+        /// How many of them may.
         missing_max: usize,
+    },
+    /// Starts were cut short on more different rosters than one epoch can answer for: an operator takes the log's
+    /// directories of drives away that hold none but such attempts.
+    #[error("{found} starts of the operation log were cut short on different rosters, at most {max} can be made good")]
+    TooManyAttempts {
+        /// How many rosters.
+        found: usize,
+        /// How many there may be.
+        max: usize,
     },
     /// The log went on twice from one point. An operator decides which of the two is given up.
     #[error("the operation log has {} histories, and only an operator can say which one stands: {}", epochs.len(), Histories(epochs))]

@@ -40,9 +40,15 @@ pub(super) fn succeed(
     for old in older.chain(attempts.map(|attempt| &attempt.record.quorum)) {
         let reduced = if old.holds(present) { Some(old.clone()) } else { old.without(&orders.given_up) };
         forced |= reduced.as_ref() != Some(old);
-        witnesses.extend(reduced);
+        let asked =
+            |quorum: &Quorum| witnesses.iter().any(|w: &Quorum| w.copies == quorum.copies && w.roster == quorum.roster);
+        if let Some(reduced) = reduced.filter(|reduced| !asked(reduced)) {
+            witnesses.push(reduced);
+        }
     }
-    assert!(witnesses.len() <= WITNESSES_MAX, "a drive holds fewer attempts than that, or the next start drops them");
+    if witnesses.len() > WITNESSES_MAX {
+        return Err(Refusal::TooManyAttempts { found: witnesses.len(), max: WITNESSES_MAX });
+    }
     let short = witnesses.iter().find(|witness| !witness.holds(present));
     let short = short.or_else(|| (!quorum.holds(lives)).then_some(&quorum));
     if let (Some(short), Some(base)) = (short, base) {
@@ -51,10 +57,13 @@ pub(super) fn succeed(
         return Ok(Decision::CoveredReadOnly(Box::new(covered)));
     }
     if let Some(short) = short {
-        // Nothing was ever acknowledged, and the drives of a cut-short formation are away.
         let missing: Vec<_> = short.roster.iter().copied().filter(|&drive| !lives(drive)).collect();
-        let missing_max = short.roster.len() - short.copies_len();
-        return Err(Refusal::Unsettled { epoch: short.epoch, missing, missing_max });
+        let missing = if missing.is_empty() { setting.failing.iter().copied().collect() } else { missing };
+        return Err(Refusal::NotFormed { missing, missing_max: short.copies_len() - 1 });
+    }
+    if base.is_none() && setting.failing.len() >= quorum.copies_len() {
+        let missing = setting.failing.iter().copied().collect();
+        return Err(Refusal::NotFormed { missing, missing_max: quorum.copies_len() - 1 });
     }
 
     let everything = base.is_some_and(|base| must_copy_everything(found, base, &quorum, &position_of));
@@ -86,6 +95,7 @@ fn choose_roster(
     let mut roster: BTreeSet<DriveId> = base.into_iter().flat_map(|base| base.quorum.roster.iter().copied()).collect();
     roster.retain(|drive| !leaving.contains(drive));
     let registered = roster.iter().copied().chain(living.iter().map(|position| found[position].drive));
+    let registered = registered.chain(setting.failing.difference(leaving).copied());
     let registered = registered.collect::<BTreeSet<_>>().len();
     if registered == 0 {
         return Err(Refusal::NoDrives);

@@ -1,5 +1,7 @@
 //! One rule, one test: small finds made by hand.
 
+use std::collections::BTreeSet;
+
 use cairn_core::{ClusterId, DriveId, EpochId};
 
 use super::world::identity;
@@ -67,7 +69,14 @@ fn drive(id: u64, epochs: &[&EpochRecord], groups: &[GroupFound]) -> DriveFindin
 }
 
 fn setting() -> Setting {
-    Setting { identity: identity(), formed: true, copies_wanted: 3, new_epoch: EpochId(99), orders: Orders::default() }
+    Setting {
+        identity: identity(),
+        formed: true,
+        failing: BTreeSet::new(),
+        copies_wanted: 3,
+        new_epoch: EpochId(99),
+        orders: Orders::default(),
+    }
 }
 
 fn start(found: &[DriveFinding], setting: &Setting) -> StartPlan {
@@ -119,7 +128,21 @@ fn a_formation_cut_short_begins_again() {
     found[2] = drive(3, &[&attempt], &[]);
     let plan = start(&found, &Setting { formed: false, ..setting() });
     assert_eq!(plan.epoch.ancestors, [Ancestor::void(EpochId(10), false)]);
-    assert!(matches!(refusal(&found, &setting()), Refusal::Unsettled { .. }), "but not where it was told to be formed");
+    assert!(
+        matches!(refusal(&found, &setting()), Refusal::TooManyMissing { .. }),
+        "but not where it was told to be formed"
+    );
+}
+
+#[test]
+fn failing_drives_never_lower_the_copies() {
+    let two = [DriveFinding::empty(DriveId(1)), DriveFinding::empty(DriveId(2))];
+    let failing = |ids: &[u64]| Setting { formed: false, failing: drives(ids).into_iter().collect(), ..setting() };
+    assert_eq!(refusal(&two, &failing(&[3])), Refusal::NotFormed { missing: drives(&[3]), missing_max: 2 });
+    let six: Vec<_> = SIX.iter().map(|&id| DriveFinding::empty(DriveId(id))).collect();
+    assert_eq!(start(&six, &failing(&[7, 8])).epoch.quorum, quorum(99, 3, &SIX));
+    let refused = refusal(&six, &failing(&[7, 8, 9]));
+    assert_eq!(refused, Refusal::NotFormed { missing: drives(&[7, 8, 9]), missing_max: 2 });
 }
 
 #[test]
@@ -284,7 +307,7 @@ fn more_copies_take_effect_when_everything_lies_on_them() {
 #[test]
 fn an_attempt_without_groups_is_dropped() {
     let (epoch, mut found) = six();
-    let attempt = child(11, &epoch, 1, &SIX);
+    let attempt = child(11, &epoch, 1, &[1, 2, 3, 4, 5, 7]);
     found[4].epochs.push(attempt.clone());
     let plan = start(&found, &setting());
     assert_eq!((plan.base, plan.kept.last), (Some(EpochId(10)), GroupNumber(2)));
@@ -293,13 +316,13 @@ fn an_attempt_without_groups_is_dropped() {
     // Where it may have begun, the next epoch is seen from its roster too.
     found[2].epochs.push(attempt.clone());
     let plan = start(&found[..5], &setting());
-    assert_eq!(plan.epoch.witnesses, [quorum(10, 3, &SIX), quorum(11, 3, &SIX)]);
+    assert_eq!(plan.epoch.witnesses, [quorum(10, 3, &SIX), quorum(11, 3, &[1, 2, 3, 4, 5, 7])]);
     // On a roster that is not here nobody knows what happened.
     let elsewhere = child(12, &epoch, 1, &[1, 2, 3, 21, 22, 23]);
     found[0].epochs.push(elsewhere.clone());
     found[1].epochs.push(elsewhere.clone());
     found[2].epochs.push(elsewhere);
-    assert!(matches!(refusal(&found, &setting()), Refusal::Unsettled { epoch: EpochId(12), .. }));
+    assert!(matches!(refusal(&found, &setting()), Refusal::TooManyMissing { epoch: EpochId(12), .. }));
 }
 
 #[test]
@@ -334,7 +357,7 @@ fn a_forced_rival_is_not_taken_for_the_winner() {
         finding.epochs.push(rival.clone());
     }
     let refused = refusal(&found, &setting());
-    assert!(matches!(refused, Refusal::Unsettled { epoch: EpochId(12), .. }), "{refused}");
+    assert!(matches!(refused, Refusal::TooManyMissing { epoch: EpochId(12), .. }), "{refused}");
 }
 
 #[test]

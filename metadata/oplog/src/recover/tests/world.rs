@@ -191,8 +191,14 @@ impl World {
         let new_epoch = EpochId(self.next_epoch);
         self.next_epoch += 1;
         let orders = Orders { replaced: self.lost.clone(), ..Orders::default() };
-        let setting =
-            Setting { identity: identity(), formed: self.formed, copies_wanted: self.copies, new_epoch, orders };
+        let setting = Setting {
+            identity: identity(),
+            formed: self.formed,
+            failing: BTreeSet::new(),
+            copies_wanted: self.copies,
+            new_epoch,
+            orders,
+        };
         let decision = decide(&found, &setting);
         assert_eq!(decision, decide(&found, &setting), "the same finds, the same decision");
         decision

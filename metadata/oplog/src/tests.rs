@@ -1,0 +1,7 @@
+//! The whole log over faulty disks, in one thread and from a seed; and over real directories.
+
+mod crashes;
+mod fleet;
+mod real_disks;
+mod running;
+mod starting;
