@@ -9,7 +9,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use cairn_core::LogIndex;
 
@@ -24,10 +23,22 @@ use crate::run_set::{RUNS_MAX, RunRef};
 use crate::tally::Tally;
 use crate::view::{Frozen, Levels};
 
+/// When an overlay holds so many bytes, it is time to cut. It bounds the memory that an overlay takes (in sled some three
+/// times this), and what a start has to apply again.
+pub const CUT_BYTES: u64 = 64 * 1024 * 1024;
+
 /// How many versions are taken from the overlay at once.
 const VERSIONS_AT_ONCE: usize = 512;
 
 impl Rows {
+    /// Only the exchange: from now on an empty overlay takes what is applied, and the next [`Rows::cut`] writes what was
+    /// applied until now. Says up to which index that is, the earlier one where a cut that failed has left an overlay;
+    /// `None` where nothing was applied. For a caller who must know more about that index than rows say: it calls this
+    /// while it applies nothing. Not while a cut is under way.
+    pub fn freeze(&self) -> Result<Option<LogIndex>, RowsError> {
+        Ok(freeze(&self.shared)?.map(|frozen| frozen.index))
+    }
+
     /// Writes everything that was applied since the last cut as a new run into each of the directories, which exist and
     /// are on as many drives. `None` where nothing was applied.
     ///
@@ -36,7 +47,7 @@ impl Rows {
     pub fn cut(&self, directories: &[PathBuf]) -> Result<Option<RunRef>, RowsError> {
         let _maintenance = lock(&self.shared.maintenance);
         self.shared.graveyard.empty();
-        if self.shared.stopped.load(Ordering::SeqCst) {
+        if self.shared.is_stopped() {
             return Err(RowsError::Stopped);
         }
         let levels = self.shared.levels();
@@ -68,12 +79,13 @@ fn freeze(shared: &Shared) -> Result<Option<Frozen>, RowsError> {
     }
     // Opened before the writer has to wait.
     let fresh = shared.fresh_generation()?;
+    // The lock keeps an index from being spread over two overlays.
     let _writer = lock(&shared.writer);
-    let mut published = lock(&shared.published);
-    let frozen = Frozen { generation: published.levels.active.clone(), index: published.index };
-    let runs = published.levels.runs.clone();
-    published.levels = Arc::new(Levels { active: fresh, frozen: Some(frozen.clone()), runs });
-    Ok(Some(frozen))
+    shared.publish(|published| {
+        let frozen = Frozen { generation: published.levels.active.clone(), index: published.index };
+        Levels { active: fresh, frozen: Some(frozen), runs: published.levels.runs.clone() }
+    });
+    Ok(shared.levels().frozen.clone())
 }
 
 fn write(shared: &Shared, from: &Generation, header: Header, directories: &[PathBuf]) -> Result<Run, RowsError> {
@@ -116,15 +128,16 @@ fn write(shared: &Shared, from: &Generation, header: Header, directories: &[Path
 }
 
 fn publish(shared: &Shared, run: Run) {
-    let mut published = lock(&shared.published);
-    let mut runs = Vec::with_capacity(published.levels.runs.len() + 1);
-    assert_eq!(
-        published.levels.frozen.as_ref().map(|frozen| frozen.index),
-        Some(run.name().index),
-        "the overlay that the run was cut from is the one that it replaces"
-    );
-    runs.push(Arc::new(run));
-    runs.extend(published.levels.runs.iter().cloned());
-    let active = published.levels.active.clone();
-    published.levels = Arc::new(Levels { active, frozen: None, runs });
+    shared.publish(|published| {
+        let old = &published.levels;
+        assert_eq!(
+            old.frozen.as_ref().map(|frozen| frozen.index),
+            Some(run.name().index),
+            "the overlay that the run was cut from is the one that it replaces"
+        );
+        let mut runs = Vec::with_capacity(old.runs.len() + 1);
+        runs.push(Arc::new(run));
+        runs.extend(old.runs.iter().cloned());
+        Levels { active: old.active.clone(), frozen: None, runs }
+    });
 }

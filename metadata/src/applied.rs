@@ -1,0 +1,180 @@
+//! What is applied: the rows, and beside them what a start must know to go on behind them. Both change together, under
+//! one lock, so that a cut finds them at the same index.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cairn_core::{LogIndex, WallTime};
+use cairn_machine::Table;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::config::CutPolicy;
+use crate::raft::{AppliedState, KeptMembership, Position};
+
+/// What is applied at the moment. One task changes it; everyone may look.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    inner: Mutex<Inner>,
+    index: watch::Sender<LogIndex>,
+    policy: CutPolicy,
+    /// Told when a cut has become due, or when its time has become known.
+    cut_wanted: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: AppliedState,
+    pressure: Pressure,
+}
+
+/// What speaks for cutting a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pressure {
+    /// Bytes of rows that were written since the last run: the overlay keeps every version.
+    pub(crate) overlay_bytes: u64,
+    /// Bytes of entries since the last run: a start applies them again.
+    pub(crate) log_bytes: u64,
+    /// Since when there has been garbage that no run contains: it cannot be collected before one does.
+    pub(crate) garbage_since: Option<Instant>,
+}
+
+/// A row that changed; none for one that went.
+pub(crate) type Effect = (Bytes, Option<Bytes>);
+
+/// What applying one entry did.
+pub(crate) struct Step<'a> {
+    /// The entry.
+    pub(crate) position: Position,
+    /// How long it is.
+    pub(crate) entry_bytes: usize,
+    /// The rows that it changed.
+    pub(crate) effects: &'a [Effect],
+    /// The time of its batch.
+    pub(crate) time: Option<WallTime>,
+    /// The membership that it brought.
+    pub(crate) membership: Option<KeptMembership>,
+}
+
+impl Applied {
+    /// What the newest mark says is in the runs.
+    pub(crate) fn new(state: AppliedState, policy: CutPolicy) -> Self {
+        let index = state.last.map_or(LogIndex(0), |last| LogIndex(last.index));
+        let inner = Inner { state, pressure: Pressure::default() };
+        Self { inner: Mutex::new(inner), index: watch::Sender::new(index), policy, cut_wanted: Notify::new() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is applied, as a copy.
+    pub(crate) fn state(&self) -> AppliedState {
+        self.inner().state.clone()
+    }
+
+    /// The time of the last batch.
+    pub(crate) fn time(&self) -> WallTime {
+        self.inner().state.time
+    }
+
+    /// Where the rows are.
+    pub(crate) fn index(&self) -> LogIndex {
+        *self.index.borrow()
+    }
+
+    /// Follows where the rows are.
+    pub(crate) fn watch(&self) -> watch::Receiver<LogIndex> {
+        self.index.subscribe()
+    }
+
+    /// Runs `change`, which changes the rows, and takes over what it did; nobody cuts between the two.
+    pub(crate) fn advance<'a, E>(&self, change: impl FnOnce() -> Result<Step<'a>, E>) -> Result<(), E> {
+        let mut inner = self.inner();
+        let step = change()?;
+        let index = LogIndex(step.position.index);
+        inner.state.take(&step);
+        let was_due = self.policy.is_due(&inner.pressure);
+        let had_garbage = inner.pressure.garbage_since.is_some();
+        inner.pressure.take(&step);
+        if (!was_due && self.policy.is_due(&inner.pressure)) || (!had_garbage && inner.pressure.garbage_since.is_some())
+        {
+            self.cut_wanted.notify_one();
+        }
+        drop(inner);
+        self.index.send_replace(index);
+        Ok(())
+    }
+
+    /// Runs `begin` while nothing is applied, and gives it what is applied. What comes later speaks for the next cut.
+    pub(crate) fn cut<T>(&self, begin: impl FnOnce(&AppliedState) -> T) -> T {
+        let mut inner = self.inner();
+        let begun = begin(&inner.state);
+        inner.pressure = Pressure::default();
+        begun
+    }
+
+    /// What speaks for a cut now.
+    pub(crate) fn pressure(&self) -> Pressure {
+        self.inner().pressure
+    }
+
+    /// Waits until a cut is due.
+    pub(crate) async fn cut_due(&self) {
+        loop {
+            let wanted = self.cut_wanted.notified();
+            let pressure = self.pressure();
+            if self.policy.is_due(&pressure) {
+                return;
+            }
+            match pressure.garbage_since.and_then(|since| since.checked_add(self.policy.garbage_age)) {
+                Some(due) => {
+                    tokio::select! {
+                        biased;
+                        () = tokio::time::sleep_until(due) => return,
+                        () = wanted => {}
+                    }
+                }
+                None => wanted.await,
+            }
+        }
+    }
+}
+
+impl AppliedState {
+    fn take(&mut self, step: &Step<'_>) {
+        let before = self.last.map_or(0, |last| last.index + 1);
+        assert!(step.position.index >= before, "entries are applied in order: {:?} behind {before}", step.position);
+        self.last = Some(step.position);
+        self.time = self.time.max(step.time.unwrap_or_default());
+        self.log_bytes += step.entry_bytes as u64;
+        if let Some(membership) = &step.membership {
+            self.membership = Some((step.position, membership.clone()));
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.effects_hash);
+        hasher.update(&step.position.index.to_be_bytes());
+        for (key, value) in step.effects {
+            let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("rows are bounded").to_be_bytes();
+            hasher.update(&length(key));
+            hasher.update(key);
+            match value {
+                Some(value) => hasher.update(&[1]).update(&length(value)).update(value),
+                None => hasher.update(&[0]),
+            };
+        }
+        self.effects_hash = *hasher.finalize().as_bytes();
+    }
+}
+
+impl Pressure {
+    fn take(&mut self, step: &Step<'_>) {
+        let row_bytes = |(key, value): &Effect| key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.overlay_bytes += step.effects.iter().map(row_bytes).sum::<usize>() as u64;
+        self.log_bytes += step.entry_bytes as u64;
+        let garbage = |(key, value): &Effect| value.is_some() && key.first() == Some(&(Table::Garbage as u8));
+        if self.garbage_since.is_none() && step.effects.iter().any(garbage) {
+            self.garbage_since = Some(Instant::now());
+        }
+    }
+}

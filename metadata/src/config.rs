@@ -1,0 +1,149 @@
+//! How a node is run. The defaults are production's; tests and simulations make everything small.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cairn_core::NodeId;
+use cairn_core::units::{GIB, MIB};
+
+use crate::applied::Pressure;
+
+/// How a node is run.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Which node this is.
+    pub node: NodeId,
+    /// The id under which it votes.
+    pub voter: u64,
+    /// Where runs may lie: a directory on each of the node's drives, which exist. More than there are copies, so that
+    /// another can take the place of one that fails.
+    pub run_directories: Vec<PathBuf>,
+    /// How many copies there are of each run: as many as of the log.
+    pub run_copies: usize,
+    /// When a run is cut.
+    pub cut: CutPolicy,
+    /// How much of the log is kept behind the newest run.
+    pub history: HistoryPolicy,
+    /// How sessions are kept alive.
+    pub sessions: SessionPolicy,
+    /// Raft's timers.
+    pub timers: RaftTimers,
+    /// How long a proposal or a read waits before it answers that nothing is known.
+    pub deadline: Duration,
+    /// Who does what blocks.
+    pub work: Work,
+}
+
+impl NodeConfig {
+    /// The defaults of production.
+    pub fn new(node: NodeId, voter: u64, run_directories: Vec<PathBuf>, run_copies: usize) -> Self {
+        Self {
+            node,
+            voter,
+            run_directories,
+            run_copies,
+            cut: CutPolicy::default(),
+            history: HistoryPolicy::default(),
+            sessions: SessionPolicy::default(),
+            timers: RaftTimers::default(),
+            deadline: Duration::from_secs(10),
+            work: Work::Threads,
+        }
+    }
+
+    pub(crate) fn check(&self) {
+        assert!(self.run_copies > 0, "a run has a copy at least");
+        assert!(self.run_copies <= self.run_directories.len(), "a run's copies lie in as many directories");
+        let sessions = self.sessions;
+        assert!(sessions.renew_at_most <= sessions.renew_at_least, "a session may be renewed when it must");
+        assert!(sessions.renew_at_least < sessions.term, "a session that is renewed lives");
+    }
+}
+
+/// Who does what blocks: writing and merging runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A thread of tokio's blocking pool: for real disks.
+    Threads,
+    /// The task itself: for simulations, where nothing blocks and every order must come again.
+    Inline,
+}
+
+/// When a run is cut.
+#[derive(Debug, Clone, Copy)]
+pub struct CutPolicy {
+    /// When the overlay has grown to this.
+    pub overlay_bytes: u64,
+    /// When a start would have to apply this many bytes of entries again: rows that are written over and over do not
+    /// make the overlay grow, but the log.
+    pub log_bytes: u64,
+    /// When garbage has waited this long to be in a run.
+    pub garbage_age: Duration,
+}
+
+impl Default for CutPolicy {
+    fn default() -> Self {
+        Self { overlay_bytes: 64 * MIB, log_bytes: 512 * MIB, garbage_age: Duration::from_secs(600) }
+    }
+}
+
+impl CutPolicy {
+    /// Whether size alone speaks for a cut.
+    pub(crate) fn is_due(&self, pressure: &Pressure) -> bool {
+        pressure.overlay_bytes >= self.overlay_bytes || pressure.log_bytes >= self.log_bytes
+    }
+}
+
+/// How much of the log is kept behind the newest run, for audit and for looking back. Whatever is more goes, at the next
+/// cut.
+#[derive(Debug, Clone, Copy)]
+pub struct HistoryPolicy {
+    /// How old, by the leader's calendar.
+    pub age: Duration,
+    /// How many bytes of entries: some twentieth of a drive.
+    pub bytes: u64,
+}
+
+impl Default for HistoryPolicy {
+    fn default() -> Self {
+        Self { age: Duration::from_secs(7 * 24 * 3600), bytes: GIB }
+    }
+}
+
+/// How sessions are kept alive and ended.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionPolicy {
+    /// How long a session lives that is not renewed, by the leader's own stopwatch.
+    pub term: Duration,
+    /// A session is renewed at least this often.
+    pub renew_at_least: Duration,
+    /// And at most this often, when it has something to say that others wait for.
+    pub renew_at_most: Duration,
+}
+
+impl Default for SessionPolicy {
+    fn default() -> Self {
+        Self {
+            term: Duration::from_secs(60),
+            renew_at_least: Duration::from_secs(10),
+            renew_at_most: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Raft's timers, in milliseconds. A group of one voter needs none of them: it elects itself as soon as it starts.
+#[derive(Debug, Clone, Copy)]
+pub struct RaftTimers {
+    /// How often a leader is heard of.
+    pub heartbeat_ms: u64,
+    /// How long a leader may be silent before another is elected, at least.
+    pub election_ms_min: u64,
+    /// And at most: each voter draws its own time between the two.
+    pub election_ms_max: u64,
+}
+
+impl Default for RaftTimers {
+    fn default() -> Self {
+        Self { heartbeat_ms: 250, election_ms_min: 1_000, election_ms_max: 2_000 }
+    }
+}

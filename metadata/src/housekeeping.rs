@@ -1,0 +1,145 @@
+//! What a leader does about sessions whose process is gone.
+//!
+//! - Sessions that this node had before it started are ended at once. That is safe without waiting for their term: this
+//!   process holds the locks of the node's drives, so the process that had those sessions has ended, and whatever it had
+//!   sent was refused or is in the log before this. Were it wrong, the end would still name the last renewal.
+//! - Any other session is ended when it was silent for a whole term by the leader's own stopwatch; see [`crate::expiry`].
+
+use std::sync::Arc;
+
+use cairn_core::{LogIndex, SessionId};
+use cairn_machine::row::table_end;
+use cairn_machine::rows::session::SessionRow;
+use cairn_machine::{Operation, Row, RowError, RowSource};
+use core::ops::ControlFlow;
+use tokio::sync::watch;
+
+use crate::expiry::Expiry;
+use crate::node::Inner as Node;
+use crate::view::RowsAt;
+
+/// How many looks at the sessions there are in a term.
+const LOOKS_PER_TERM: u32 = 6;
+
+/// The most sessions that are ended in one proposal.
+const ENDED_AT_ONCE: usize = 256;
+
+/// Ends what has to be ended, for as long as the node runs. `swept` becomes true when the sessions of this node's
+/// predecessors are gone.
+pub(crate) async fn keep_house(node: Arc<Node>, swept: watch::Sender<bool>) {
+    let stopping = node.tasks.stopping();
+    let mut leadership = node.raft.leadership();
+    let mut swept = Some(swept);
+    loop {
+        let leads = |known: &crate::raft::Leadership| known.leader == Some(node.config.voter);
+        let term = tokio::select! {
+            biased;
+            () = stopping.cancelled() => return,
+            known = leadership.wait_for(leads) => match known {
+                Ok(known) => known.term,
+                Err(_) => return,
+            },
+        };
+        // A leader of a new term counts from zero.
+        let mut expiry = Expiry::default();
+        while node.raft.leads() && node.raft.leadership().borrow().term == term {
+            if let Some(sender) = swept.take()
+                && !sweep(&node, &sender).await
+            {
+                swept = Some(sender);
+            }
+            end_silent(&node, &mut expiry).await;
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(node.config.sessions.term / LOOKS_PER_TERM) => {}
+                changed = leadership.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+/// Ends the sessions that this node had before this process. Whether they are gone.
+async fn sweep(node: &Node, swept: &watch::Sender<bool>) -> bool {
+    // Everything that was committed before must be applied, or a session that was registered last would be overlooked.
+    let index = match node.raft.read_index().await {
+        Ok(index) => index,
+        Err(error) => {
+            tracing::debug!(%error, "sessions of the time before are looked for later");
+            return false;
+        }
+    };
+    if node.applied.watch().wait_for(|applied| *applied >= index).await.is_err() {
+        return false;
+    }
+    let own = node.own_sessions();
+    let before = |row: &SessionRow, id: &SessionId| row.node == node.config.node && !own.contains(id);
+    let done = match sessions(&RowsAt(node.rows.view())) {
+        Ok(sessions) => {
+            let old: Vec<_> =
+                sessions.iter().filter(|(id, row)| before(row, id)).map(|(id, row)| (*id, row.renewed)).collect();
+            end(node, &old).await
+        }
+        Err(error) => {
+            tracing::error!(%error, "session rows cannot be read");
+            false
+        }
+    };
+    if done {
+        swept.send_replace(true);
+    }
+    done
+}
+
+async fn end_silent(node: &Node, expiry: &mut Expiry) {
+    let sessions = match sessions(&RowsAt(node.rows.view())) {
+        Ok(sessions) => sessions,
+        Err(error) => {
+            tracing::error!(%error, "session rows cannot be read");
+            return;
+        }
+    };
+    let renewals: Vec<_> = sessions.iter().map(|(id, row)| (*id, row.renewed)).collect();
+    let silent = expiry.observe(node.clock.elapsed(), node.config.sessions.term, &renewals);
+    for (id, renewed) in &silent {
+        tracing::warn!(session = %id, %renewed, "a session was silent for its whole term and ends");
+    }
+    end(node, &silent).await;
+}
+
+/// Ends sessions that are still where they were seen. Whether all could be proposed.
+async fn end(node: &Node, sessions: &[(SessionId, LogIndex)]) -> bool {
+    for some in sessions.chunks(ENDED_AT_ONCE) {
+        let ends: Vec<_> =
+            some.iter().map(|&(id, renewed)| Operation::EndSession { id, last_renewal: Some(renewed) }).collect();
+        if let Err(error) = node.proposer.without_session(&ends).await {
+            tracing::warn!(%error, "sessions were not ended; it will be tried again");
+            return false;
+        }
+    }
+    true
+}
+
+fn sessions(rows: &dyn RowSource) -> Result<Vec<(SessionId, SessionRow)>, RowError> {
+    let mut found = Vec::new();
+    let mut damaged = None;
+    let table = [SessionRow::TABLE as u8];
+    rows.scan(&table, Some(&table_end(SessionRow::TABLE)), &mut |key, value| {
+        let id = key[1..].try_into().map(SessionId::from_bytes);
+        match (id, SessionRow::decode(key, value)) {
+            (Ok(id), Ok(row)) => {
+                found.push((id, row));
+                ControlFlow::Continue(())
+            }
+            (Err(_), _) => {
+                damaged = Some(RowError::Damaged { key: format!("{key:02x?}"), what: "no session's key".into() });
+                ControlFlow::Break(())
+            }
+            (_, Err(error)) => {
+                damaged = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    damaged.map_or(Ok(found), Err)
+}

@@ -1,0 +1,112 @@
+//! A proposal's operations as they will stand in the log, encoded by its caller: so the one task that gathers only copies
+//! bytes, and a proposal that is too large is refused before it waits.
+
+use bytes::Bytes;
+use cairn_core::WallTime;
+use cairn_machine::Operation;
+use cairn_machine::batch::PROPOSAL_OPERATIONS_MAX;
+use cairn_machine::{FUNCTION_VERSION, RequestId};
+use minicbor::encode::Write as _;
+use minicbor::{Encode, Encoder};
+
+use crate::error::ProposeError;
+use crate::raft::begin_entry;
+
+/// The most bytes of one proposal, and of the proposals of one entry.
+pub(super) const PROPOSAL_BYTES_MAX: usize = 1024 * 1024;
+
+/// What each proposal adds to an entry beside its operations, at most.
+const PROPOSAL_FRAME_BYTES: usize = 40;
+
+/// A proposal's operations, as CBOR.
+#[derive(Debug)]
+pub(super) struct EncodedOperations {
+    bytes: Bytes,
+    count: usize,
+}
+
+impl EncodedOperations {
+    /// Encodes them, or refuses what is too large.
+    pub(super) fn encode(operations: &[Operation]) -> Result<Self, ProposeError> {
+        let mut bytes = Vec::with_capacity(256);
+        minicbor::encode(operations, &mut bytes).expect("a vector takes every byte");
+        let (count, length) = (operations.len(), bytes.len());
+        if count > PROPOSAL_OPERATIONS_MAX || length > PROPOSAL_BYTES_MAX {
+            return Err(ProposeError::TooLarge { operations: count, bytes: length });
+        }
+        Ok(Self { bytes: bytes.into(), count })
+    }
+
+    /// How many operations.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many bytes it adds to an entry, at most.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len() + PROPOSAL_FRAME_BYTES
+    }
+}
+
+/// An entry that carries these proposals: byte for byte what encoding a [`cairn_machine::Batch`] gives, without decoding
+/// what was encoded already.
+pub(super) fn batch_entry<'a>(
+    time: WallTime,
+    proposals: impl ExactSizeIterator<Item = (Option<RequestId>, &'a EncodedOperations)>,
+    bytes: usize,
+) -> Bytes {
+    let mut encoder = Encoder::new(begin_entry(bytes + 32));
+    let done: Result<(), minicbor::encode::Error<core::convert::Infallible>> = (|| {
+        encoder.array(3)?.u8(FUNCTION_VERSION)?;
+        time.encode(&mut encoder, &mut ())?;
+        encoder.array(proposals.len() as u64)?;
+        for (request, operations) in proposals {
+            encoder.array(2)?;
+            request.encode(&mut encoder, &mut ())?;
+            encoder.writer_mut().write_all(&operations.bytes).map_err(minicbor::encode::Error::write)?;
+        }
+        Ok(())
+    })();
+    done.expect("a vector takes every byte");
+    encoder.into_writer().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_core::{LogIndex, SessionId};
+    use cairn_machine::{Batch, Proposal};
+
+    use super::*;
+    use crate::raft::ENTRY_HEAD_BYTES;
+
+    fn renewals(count: u64) -> Vec<Operation> {
+        let renewal = |n| Operation::RenewSession { id: SessionId(n), commits_from: n, reads_from: LogIndex(n << 20) };
+        (0..count).map(renewal).collect()
+    }
+
+    #[test]
+    fn an_entry_is_an_encoded_batch() {
+        let requests = [None, Some(RequestId { session: SessionId(7), number: 70_000, lowest_unanswered: 3 })];
+        for count in [0, 1, 2, 30] {
+            let proposals: Vec<_> =
+                (0..count).map(|n| Proposal { request: requests[n % 2], operations: renewals(n as u64 * 3) }).collect();
+            let encoded: Vec<_> = proposals.iter().map(|p| EncodedOperations::encode(&p.operations).unwrap()).collect();
+            let time = WallTime(1_700_000_000_000);
+            let pairs = proposals.iter().map(|p| p.request).zip(&encoded);
+            let entry = batch_entry(time, pairs, 0);
+            let batch = Batch { function: FUNCTION_VERSION, time, proposals };
+            assert_eq!(&entry[ENTRY_HEAD_BYTES..], minicbor::to_vec(&batch).unwrap());
+            assert_eq!(minicbor::decode::<Batch>(&entry[ENTRY_HEAD_BYTES..]).unwrap(), batch);
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_waits() {
+        let many = renewals(PROPOSAL_OPERATIONS_MAX as u64 + 1);
+        assert!(EncodedOperations::encode(&many[1..]).is_ok());
+        assert!(matches!(EncodedOperations::encode(&many), Err(ProposeError::TooLarge { .. })));
+        let long =
+            Operation::PutAccessKey { id: "x".repeat(PROPOSAL_BYTES_MAX), sealed_secret: vec![].into(), root: false };
+        assert!(matches!(EncodedOperations::encode(&[long]), Err(ProposeError::TooLarge { .. })));
+    }
+}

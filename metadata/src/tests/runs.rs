@@ -1,0 +1,142 @@
+//! Runs: cut, marked, reported; the log cut behind them; and what a failing drive does to that.
+
+use std::time::Duration;
+
+use cairn_core::{DriveId, Geometry, StripeId, StripeShape};
+use cairn_journal::files::Files;
+use cairn_journal::files::faulty::Operation as Disk;
+use cairn_machine::rows::stripe::PlacedChunk;
+use cairn_machine::{Operation, Outcome, due_until};
+
+use super::world::{World, at, dir, gateway, until, value_of, write};
+use crate::{Client, HistoryPolicy};
+
+async fn fill(client: &Client, from: u64, to: u64) {
+    for value in from..to {
+        client.propose(vec![write(&format!("k{}", value % 50), value), write("last", value)]).await.unwrap();
+    }
+}
+
+#[test]
+fn runs_are_cut_the_log_is_cut_and_a_restart_finds_everything() {
+    let mut world = World::new(40);
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        fill(&client, 0, 600).await;
+        until(40, &node, "a purge", |status| status.purged_index.0 > 0).await;
+        let status = node.status();
+        assert!(status.run_index > status.purged_index, "history is kept behind the newest run");
+        assert!(status.rows.runs >= 1);
+        assert_eq!(status.run_error, None);
+    });
+    world.files.crash();
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        assert!(node.status().purged_index.0 > 0);
+        let client = gateway(&node).await;
+        let view = client.read().await.unwrap();
+        assert_eq!(value_of(&view, "last"), Some(599));
+        for n in 0..50 {
+            assert_eq!(value_of(&view, &format!("k{n}")), Some(550 + n));
+        }
+        fill(&client, 600, 900).await;
+        assert_eq!(value_of(&client.read().await.unwrap(), "last"), Some(899));
+    });
+}
+
+#[test]
+fn without_history_the_log_begins_behind_the_newest_run() {
+    let mut world = World::new(41);
+    world.config.history = HistoryPolicy { age: Duration::ZERO, bytes: 0 };
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        fill(&client, 0, 300).await;
+        until(41, &node, "a purge", |status| status.purged_index.0 > 0).await;
+        until(41, &node, "the newest purge", |status| status.purged_index == status.run_index).await;
+        assert!(node.status().log.first_index > Some(1));
+    });
+    world.files.crash();
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        assert_eq!(value_of(&client.read().await.unwrap(), "last"), Some(299));
+    });
+}
+
+#[test]
+fn garbage_gets_its_run_in_time_although_nothing_else_is_written() {
+    let mut world = World::new(42);
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        let ticket = client.begin_write();
+        let geometry = Geometry::new(2, 2).unwrap();
+        let shape = StripeShape::holding(100_000, geometry, 64 * 1024).unwrap();
+        let positions = (0..4).map(|n| PlacedChunk { drive: DriveId(n), write: ticket.another() }).collect();
+        let stripe = StripeId(ticket.id());
+        let made = Operation::MakeStripe { id: stripe, shape, positions };
+        let outcomes = client.propose(vec![made, Operation::SettleStripe { id: stripe }]).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Done, Outcome::Done]);
+        let garbage_at = node.status().applied_index;
+        drop(ticket);
+        assert_eq!(node.status().run_index, at(0));
+        tokio::time::sleep(Duration::from_secs(620)).await;
+        assert!(node.status().run_index >= garbage_at);
+        let view = client.read().await.unwrap();
+        assert!(due_until(&view).unwrap() > garbage_at, "every session and every voter has passed it");
+        let runs = node.status().run_index;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(node.status().run_index, runs, "no garbage since, so no run");
+    });
+}
+
+#[test]
+fn a_directory_that_fails_is_passed_over() {
+    let mut world = World::new(43);
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        world.files.fail_next(Disk::SyncDir, "/d0/runs");
+        fill(&client, 0, 200).await;
+        until(43, &node, "a run in spite of it", |status| status.run_index.0 > 0).await;
+        assert_eq!(node.status().run_error, None);
+        let runs = world.files.shared().list(&dir(3).join("runs")).unwrap();
+        assert!(!runs.is_empty(), "the fourth directory has taken the place of the first");
+    });
+    world.files.crash();
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        assert_eq!(value_of(&client.read().await.unwrap(), "last"), Some(199));
+    });
+}
+
+#[test]
+fn a_copy_that_was_lost_is_written_again() {
+    let mut world = World::new(44);
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        fill(&client, 0, 200).await;
+        until(44, &node, "a run", |status| status.run_index.0 > 0).await;
+        client.close().await;
+        node.close().await.unwrap();
+    });
+    let files = world.files.shared();
+    let runs = dir(0).join("runs");
+    let names = |files: &dyn Files| files.list(&runs).unwrap().into_iter().map(|entry| entry.name).collect::<Vec<_>>();
+    let before = names(&*files);
+    assert!(!before.is_empty());
+    for name in &before {
+        files.remove(&runs.join(name)).unwrap();
+    }
+    files.sync_dir(&runs).unwrap();
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(names(&*world.files.shared()), before);
+        assert_eq!(value_of(&gateway(&node).await.read().await.unwrap(), "last"), Some(199));
+    });
+}
