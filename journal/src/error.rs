@@ -67,10 +67,10 @@ pub enum JournalError {
     WrongName {
         /// Where.
         place: Place,
-        /// What the caller expected.
-        expected: RecordName,
+        /// What the caller expected. (Boxed, as is the next: names are long, and results are moved often.)
+        expected: Box<RecordName>,
         /// What is there.
-        found: RecordName,
+        found: Box<RecordName>,
     },
     /// Written by a later release. Nothing is wrong and nothing was changed: start that release.
     #[error("{}: format version {found}, this release knows up to {known}", path.display())]

@@ -138,7 +138,8 @@ impl Reader {
             }
         };
         if head.info.name != *name {
-            return Err(JournalError::WrongName { place: at, expected: *name, found: head.info.name });
+            let (expected, found) = (Box::new(*name), Box::new(head.info.name));
+            return Err(JournalError::WrongName { place: at, expected, found });
         }
         if head.info.place != at {
             return Err(JournalError::Damaged { place: at, what: "length" });

@@ -204,9 +204,8 @@ impl Run {
 
     /// A process whose disk has failed is started again, after a crash if the power is off.
     fn recover(&mut self) {
-        if self.restore_power() {
-            self.start();
-        } else if self.journal.as_ref().is_none_or(|journal| journal.poisoned().is_some()) {
+        let failed = self.journal.as_ref().is_none_or(|journal| journal.poisoned().is_some());
+        if self.restore_power() || failed {
             self.start();
         }
     }

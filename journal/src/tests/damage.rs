@@ -71,10 +71,8 @@ fn one_flipped_bit_costs_one_record_at_most() {
         let hit = places.iter().position(|place| (place.offset..place.end()).contains(&at));
         let lost: Vec<u64> = (0..3).filter(|&n| !witness.found.contains_key(&name(n))).collect();
         assert!(lost.iter().all(|&n| Some(n as usize) == hit), "bit at {at} cost {lost:?}, not {hit:?}");
-        for number in 0..2 {
-            if Some(number) != hit {
-                check_record(&journal, places[number], number as u64, 6000);
-            }
+        for (number, place) in places.iter().enumerate().filter(|&(number, _)| number < 2 && Some(number) != hit) {
+            check_record(&journal, *place, number as u64, 6000);
         }
         if let [lost] = lost[..] {
             let named = witness.damage.iter().find(|damage| damage.name == Some(name(lost)));
