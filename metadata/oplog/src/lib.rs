@@ -1,4 +1,32 @@
-//! The operation log on a voter's own drives, r copies of everything.
+//! The operation log of one voter, on the voter's own drives: r copies of everything, so that nothing outside the drives
+//! is precious.
+//!
+//! The log is one sequence of groups. Records that arrive together (entries, truncations, votes, marks) are one group; a
+//! group goes to r drives of the roster at once and is acknowledged when all of these have synced it and every group
+//! before it has been acknowledged. Which drives those are is nobody's state: a start looks at all of them.
+//!
+//! ```text
+//! append -> pipeline -> group -> r drives' journals -> acknowledged in order -> answered     (pipeline, flight, oplog)
+//! read   -> memory, else any drive that holds the group                                      (cache, reading)
+//! start  -> findings -> decision -> copies -> new epoch -> its first group -> the records    (recover, start, recovered)
+//! ```
+//!
+//! Where to look:
+//! - [`recover`]: what a start makes of what it finds, pure; with [`roster`], [`finding`], [`refusal`] and `lineage`
+//! - [`epoch`], [`group`], [`record`]: what lies on drives; `docs/formats/oplog.md` has the tables
+//! - `start`: what must be durable before what, while starting; `pipeline` and [`flight`]: while running
+//! - [`contents`]: what the records amount to
+//! - [`OpLog`]: what the log's keeper calls
+//!
+//! Words:
+//! - **roster**: the drives that take part; **copies** (r): how many of them sync a group before it is acknowledged
+//! - **epoch**: one start on one roster. Its record names all epochs before it and how much of each counts
+//! - **proven**: an epoch of which a group was found; one without is an attempt cut short, or looks like one
+//! - **durable end**: the last group that had been acknowledged when a group was formed; each group names it
+//! - **floor**: the first group that is still needed; what is below it was purged
+//! - **void**: a group that no history holds any more, wherever it turns up
+//! - **blank**: a drive without any record of this log; one of a roster that is blank has forgotten what it held
+
 mod cache;
 pub mod contents;
 mod drive_log;
@@ -18,6 +46,7 @@ pub mod recover;
 mod recovered;
 pub mod refusal;
 pub mod roster;
+mod segments;
 mod start;
 
 #[cfg(test)]

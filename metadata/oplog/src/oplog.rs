@@ -20,10 +20,11 @@ use crate::error::OpLogError;
 use crate::flight::Flight;
 use crate::group::GroupNumber;
 use crate::options::{LogDrive, Options};
-use crate::pipeline::{Answer, Beginning, Effects, Pipeline, Reclaim, SegmentUse, Stored, Unit};
+use crate::pipeline::{Answer, Beginning, Effects, Pipeline, Stored, Unit};
 use crate::record::LogRecord;
 use crate::recover::Kept;
 use crate::recovered::{Recovered, StartReport};
+use crate::segments::{Reclaim, SegmentUse};
 use crate::start::{Started, epoch_append, start};
 
 /// The operation log of one voter. Cheap to clone.

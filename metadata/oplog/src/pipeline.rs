@@ -25,6 +25,7 @@ use crate::flight::{Flight, Send, TooFewDrives};
 use crate::group::{GroupHead, GroupName, GroupNumber, StoredName};
 use crate::options::Limits;
 use crate::record::{RecordHead, TooLarge};
+use crate::segments::{Reclaim, SegmentUse};
 
 /// Called once, with what became of the records.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), OpLogError>) + core::marker::Send>;
@@ -73,26 +74,6 @@ pub(crate) struct Effects {
 pub(crate) struct Stored {
     pub epoch: EpochId,
     pub places: Vec<(usize, Place)>,
-}
-
-/// What is known of a drive's segments: which may be removed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SegmentUse {
-    /// For each segment the highest of its groups that counts.
-    pub highest: BTreeMap<u32, GroupNumber>,
-    /// The last segment that something was reported from. Reports come in order, so everything in the segments before it
-    /// is known.
-    pub newest: u32,
-    /// Where the epoch's record lies; none where the drive has not taken it.
-    pub epoch: Option<u32>,
-}
-
-impl SegmentUse {
-    pub fn note(&mut self, segment: u32, number: GroupNumber) {
-        self.newest = self.newest.max(segment);
-        let highest = self.highest.entry(segment).or_default();
-        *highest = number.max(*highest);
-    }
 }
 
 /// Counters since the start.
@@ -464,25 +445,9 @@ impl Pipeline {
         let floor = self.floor_acknowledged;
         self.stored = self.stored.split_off(&floor);
         let healthy: DriveSet = self.flight.healthy().iter().copied().collect();
-        let mut reclaims = Vec::new();
-        for (drive, segments) in self.segments.iter().enumerate().filter(|(drive, _)| healthy.contains(*drive)) {
-            if let Some(epoch_segment) = segments.epoch {
-                let needed = segments.highest.iter().filter(|(_, highest)| **highest >= floor);
-                let needed = needed.map(|(segment, _)| *segment).collect();
-                reclaims.push(Reclaim { drive, below: segments.newest, needed, epoch_segment });
-            }
-        }
-        reclaims
+        let drives = self.segments.iter().enumerate().filter(|(drive, _)| healthy.contains(*drive));
+        drives.filter_map(|(drive, segments)| segments.reclaim(drive, floor)).collect()
     }
-}
-
-/// A drive's segments that may go: those below a bound that are not needed.
-#[derive(Debug)]
-pub(crate) struct Reclaim {
-    pub drive: usize,
-    pub below: u32,
-    pub needed: Vec<u32>,
-    pub epoch_segment: u32,
 }
 
 /// Where an entry lies.

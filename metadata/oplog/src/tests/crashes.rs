@@ -110,7 +110,7 @@ impl Model {
                     LogRecord::Purge { up_to_index, payload: unique }
                 }
                 _ => {
-                    let long = [0, 10, 10, 3000][fleet.below(4) as usize];
+                    let long = [0, 10, 10, 2800][fleet.below(4) as usize];
                     let entry = |n: u64| Bytes::from(format!("{}-{n}{}", self.unique, "e".repeat(long)));
                     LogRecord::Append { first_index: standing.next, entries: (0..=fleet.below(3)).map(entry).collect() }
                 }

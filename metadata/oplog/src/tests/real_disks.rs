@@ -1,7 +1,6 @@
 //! Over real directories, with threads.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_core::clock::SystemClock;
@@ -14,7 +13,7 @@ use super::fleet::{all, entries, identity};
 use crate::{LogDrive, LogIdentity, OpLog, OpLogError, Options, Recovered, Refusal};
 
 async fn open(root: &Path, drives: &[u64], formed: bool) -> Result<(OpLog, Recovered), OpLogError> {
-    let files = Arc::new(RealFiles::default());
+    let files = RealFiles::shared();
     let drives =
         drives.iter().map(|id| LogDrive { id: DriveId(*id), dir: root.join(format!("d{id}")), files: files.clone() });
     let mut options = Options::new(SystemClock::start());
