@@ -2,8 +2,7 @@
 //! overlay costs in sled and in memory.
 //!
 //! `cargo bench --ignore-rust-version -p cairn-rows --bench probe`. It is plain code and not a statistical bench, because
-//! each figure is a mean over many operations on data that takes a while to make, and because it also reports memory and
-//! disk. Reads and single writes are timed on the processor, cuts, merges and starts on the wall. `PROBE_ROWS` changes the number of rows, `PROBE_DIR` where they are written. The data is the same on every run.
+//! each figure is a mean over many operations on data that takes a while to make. Reads and single writes are timed on the processor, cuts, merges and starts on the wall. `PROBE_ROWS` changes the number of rows, `PROBE_DIR` where they are written. The data is the same on every run.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,13 +55,6 @@ fn mib(bytes: u64) -> u64 {
     bytes >> 20
 }
 
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("this is Linux");
-    let pages: u64 =
-        statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("its second field is a number");
-    pages * 4096
-}
-
 /// Bijective on 64 bits, so that numbers become keys in no order and never collide.
 fn scatter(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -100,28 +92,25 @@ fn report(what: &str, figure: impl std::fmt::Debug, of: &str) {
 
 fn time_overlay(name: &str, overlay: &dyn Overlay, rows: u64) {
     println!("{name}, {rows} rows");
-    let before = resident_bytes();
     let start = Stopwatch::start();
     for number in 0..rows {
         let index = LogIndex(number / ROWS_PER_INDEX + 1);
         overlay.insert(&key(number), index, Some(&value(number))).expect("the store works");
     }
     report("write", start.elapsed() / rows as u32, "a row");
-    report("memory", mib(resident_bytes().saturating_sub(before)), "MiB more");
     let at = LogIndex(rows);
     let mut picks = Picks(1);
-    let start = Stopwatch::start();
-    for _ in 0..LOOKUPS {
-        let found = overlay.get(&key(picks.below(rows)), at).expect("the store works");
-        assert!(found.is_some());
-    }
-    report("lookup that finds", start.elapsed() / LOOKUPS as u32, "");
-    let start = Stopwatch::start();
-    for _ in 0..LOOKUPS {
-        let found = overlay.get(&key(rows + picks.below(rows)), at).expect("the store works");
-        assert!(found.is_none());
-    }
-    report("lookup that finds nothing", start.elapsed() / LOOKUPS as u32, "");
+    let mut lookups = |first: u64| {
+        let keys: Vec<Bytes> = (0..LOOKUPS).map(|_| key(first + picks.below(rows))).collect();
+        let start = Stopwatch::start();
+        for key in &keys {
+            let found = overlay.get(key, at).expect("the store works");
+            assert_eq!(found.is_some(), first == 0);
+        }
+        start.elapsed() / LOOKUPS as u32
+    };
+    report("lookup that finds", lookups(0), "");
+    report("lookup that finds nothing", lookups(rows), "");
     let mut page = Vec::new();
     let start = Stopwatch::start();
     for _ in 0..PAGES {
@@ -136,15 +125,13 @@ fn time_reads(what: &str, rows: &Rows, count: u64) {
     let view = rows.view();
     let mut picks = Picks(2);
     let mut three = |missing: bool, hot: u64| {
+        let keys: Vec<Bytes> = (0..LOOKUPS).map(|_| key(picks.below(hot) + if missing { count } else { 0 })).collect();
         let start = Stopwatch::start();
-        for _ in 0..LOOKUPS / 3 {
-            for _ in 0..3 {
-                let number = picks.below(hot);
-                let found = view.get(&key(if missing { count + number } else { number })).expect("the rows are sound");
-                assert_eq!(found.is_none(), missing);
-            }
+        for key in &keys {
+            let found = view.get(key).expect("the rows are sound");
+            assert_eq!(found.is_none(), missing);
         }
-        start.elapsed() / (LOOKUPS / 3) as u32
+        3 * start.elapsed() / LOOKUPS as u32
     };
     report("three lookups, among all rows", three(false, count), "");
     report("three lookups, among 2,000 rows, whose blocks are cached", three(false, 2_000), "");
@@ -207,7 +194,6 @@ fn time_rows(name: &str, overlays: &Arc<dyn Overlays>, directory: &Path, count: 
     }
     let rows = open(overlays.clone(), &RunSet::empty(), &drives);
     println!("\nrows over {name}: apply {count} rows, cut at 64 MiB into 3 copies, merge");
-    let before = resident_bytes();
     // The last part stays in the overlay: as full as it gets before it is cut.
     let in_overlay = (CUT_BYTES / 164).min(count / 2);
     let mut applying = Duration::ZERO;
@@ -226,7 +212,6 @@ fn time_rows(name: &str, overlays: &Arc<dyn Overlays>, directory: &Path, count: 
     apply(&rows, next..count);
     applying += start.elapsed();
     report("apply", applying / count as u32, "a row");
-    report("memory", mib(resident_bytes().saturating_sub(before)), "MiB more");
     time_reads("runs as they were cut, and a full overlay", &rows, count);
 
     rows.cut(&drives).expect("there is room");

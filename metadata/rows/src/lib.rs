@@ -51,6 +51,7 @@ mod tally;
 mod view;
 
 pub use bounds::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+pub use cut::CUT_BYTES;
 pub use error::{BadCopy, RowsError};
 pub use merge::{Merge, MergeProgress};
 pub use merge_plan::{MergePlan, MergePolicy};

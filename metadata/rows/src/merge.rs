@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::error::RowsError;
 use crate::merge_plan::{MergePlan, check};
 use crate::merged::{Merged, Source};
-use crate::rows::{Building, Rows, Shared, lock};
+use crate::rows::{Building, Rows, Shared};
 use crate::run::build::{ReadBack, RunBuilder};
 use crate::run::cursor::{Reading, RunCursor};
 use crate::run::format::Header;
@@ -131,14 +131,15 @@ impl Merge {
 }
 
 fn publish(shared: &Shared, plan: &MergePlan, run: Run) {
-    let mut published = lock(&shared.published);
-    let old = &published.levels;
-    let start = old.runs.iter().position(|run| run.name().id == plan.inputs[0]);
-    let start = start.expect("only merges take runs away, and this is the only one");
-    let end = start + plan.inputs.len();
-    let same = old.runs[start..end].iter().zip(&plan.inputs).all(|(run, id)| run.name().id == *id);
-    assert!(same, "a cut adds runs in front and nowhere else");
-    let mut runs = old.runs.clone();
-    runs.splice(start..end, [Arc::new(run)]);
-    published.levels = Arc::new(Levels { active: old.active.clone(), frozen: old.frozen.clone(), runs });
+    shared.publish(|published| {
+        let old = &published.levels;
+        let start = old.runs.iter().position(|run| run.name().id == plan.inputs[0]);
+        let start = start.expect("only merges take runs away, and this is the only one");
+        let end = start + plan.inputs.len();
+        let same = old.runs[start..end].iter().zip(&plan.inputs).all(|(run, id)| run.name().id == *id);
+        assert!(same, "a cut adds runs in front and nowhere else");
+        let mut runs = old.runs.clone();
+        runs.splice(start..end, [Arc::new(run)]);
+        Levels { active: old.active.clone(), frozen: old.frozen.clone(), runs }
+    });
 }

@@ -43,7 +43,7 @@ pub(crate) struct Published {
 pub struct RowsStats {
     /// The last index that was applied.
     pub applied: LogIndex,
-    /// How many bytes of keys and values the active overlay holds: a run is cut when this passes 64 MiB.
+    /// How many bytes of keys and values the active overlay holds.
     pub overlay_bytes: u64,
     /// How many versions of rows it holds.
     pub overlay_versions: u64,
@@ -61,17 +61,25 @@ pub struct RowsStats {
     pub cached_bytes: usize,
 }
 
+/// What only the writer knows.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    /// Set while a log index is applied. Found set by the next one, it tells that a part of an index is in the overlay,
+    /// where a later index would bring it to light.
+    half_applied: bool,
+}
+
 pub(crate) struct Shared {
     pub options: RowsOptions,
     pub published: Mutex<Published>,
     /// Held while a log index is applied, and while the overlay is exchanged.
-    pub writer: Mutex<()>,
+    pub writer: Mutex<Writer>,
     /// One cut or mending at a time.
     pub maintenance: Mutex<()>,
     /// One merge at a time.
     pub merging: AtomicBool,
-    /// Set when the overlay can no longer be believed.
-    pub stopped: AtomicBool,
+    /// Set when an overlay was found to lie. Nothing more is applied on top of it.
+    lies: AtomicBool,
     /// Runs whose files are being written: nobody removes them.
     pub building: Mutex<BTreeSet<RunId>>,
     pub cache: Arc<BlockCache>,
@@ -107,7 +115,22 @@ impl Shared {
 
     /// The overlay lies: nothing more is applied on top of it.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
+        self.lies.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the overlay can no longer be believed. Waits for the writer.
+    pub fn is_stopped(&self) -> bool {
+        lock(&self.writer).half_applied || self.lies.load(Ordering::SeqCst)
+    }
+
+    /// Exchanges what readers see for what `change` makes of it. What it replaces is let go of behind the lock: it may
+    /// close files.
+    pub fn publish(&self, change: impl FnOnce(&Published) -> Levels) {
+        let mut published = lock(&self.published);
+        let levels = Arc::new(change(&published));
+        let replaced = std::mem::replace(&mut published.levels, levels);
+        drop(published);
+        drop(replaced);
     }
 }
 
@@ -164,7 +187,7 @@ impl Rows {
             writer: Mutex::default(),
             maintenance: Mutex::default(),
             merging: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            lies: AtomicBool::new(false),
             building: Mutex::default(),
             cache,
             reports,
@@ -177,8 +200,8 @@ impl Rows {
     /// effects, and indexes grow; an index without effects may be left out.
     pub fn apply(&self, index: LogIndex, effects: &[Row]) -> Result<(), RowsError> {
         assert!(effects.len() <= EFFECTS_MAX, "{} effects of one log index", effects.len());
-        let _writer = lock(&self.shared.writer);
-        if self.shared.stopped.load(Ordering::SeqCst) {
+        let mut writer = lock(&self.shared.writer);
+        if writer.half_applied || self.shared.lies.load(Ordering::SeqCst) {
             return Err(RowsError::Stopped);
         }
         let active = {
@@ -189,11 +212,9 @@ impl Rows {
         for (key, value) in effects {
             assert_row(key, value.as_deref());
         }
-        if let Err(error) = active.apply(index, effects) {
-            // A part of the index is in the overlay, where a later index would bring it to light.
-            self.shared.stop();
-            return Err(error.into());
-        }
+        writer.half_applied = true;
+        active.apply(index, effects)?;
+        writer.half_applied = false;
         lock(&self.shared.published).index = index;
         Ok(())
     }
@@ -218,6 +239,13 @@ impl Rows {
     /// Damage that reads went around since this was last asked. [`Self::mend`] puts sound copies in its place.
     pub fn take_damage(&self) -> Vec<Damage> {
         self.shared.reports.take()
+    }
+
+    /// How many bytes of keys and values were applied since the last cut: compare it with
+    /// [`CUT_BYTES`](crate::CUT_BYTES) after each change.
+    pub fn overlay_bytes(&self) -> u64 {
+        let active = self.shared.levels().active.clone();
+        active.content().content_bytes
     }
 
     /// How much there is.

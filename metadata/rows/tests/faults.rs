@@ -245,6 +245,63 @@ fn a_full_disk_is_an_error_with_a_path_and_no_more() {
     assert_exact(&machine, &machine.open(&rows.run_set()).unwrap().view());
 }
 
+/// An overlay in which one row cannot be written.
+#[derive(Debug)]
+struct Failing(Arc<dyn Overlay>);
+
+#[derive(Debug)]
+struct FailingOverlays;
+
+impl Overlays for FailingOverlays {
+    fn fresh(&self) -> Result<Arc<dyn Overlay>, OverlayError> {
+        Ok(Arc::new(Failing(MemoryOverlays.fresh()?)))
+    }
+}
+
+impl Overlay for Failing {
+    fn insert(&self, key: &[u8], index: LogIndex, value: Option<&Bytes>) -> Result<(), OverlayError> {
+        let fails = key == b"fails";
+        if fails { Err(OverlayError::Foreign("a test")) } else { self.0.insert(key, index, value) }
+    }
+
+    fn get(&self, key: &[u8], at: LogIndex) -> Result<Option<Option<Bytes>>, OverlayError> {
+        self.0.get(key, at)
+    }
+
+    fn page(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        at: LogIndex,
+        limit: usize,
+        out: &mut Vec<Row>,
+    ) -> Result<(), OverlayError> {
+        self.0.page(from, to, at, limit, out)
+    }
+
+    fn versions(
+        &self,
+        after: Option<(&[u8], LogIndex)>,
+        limit: usize,
+        out: &mut Vec<Version>,
+    ) -> Result<(), OverlayError> {
+        self.0.versions(after, limit, out)
+    }
+}
+
+#[test]
+fn an_index_that_was_applied_in_part_stays_invisible_and_stops_the_rows() {
+    let mut machine = Machine::with_overlays(8, Arc::new(FailingOverlays));
+    let rows = machine.open(&RunSet::empty()).unwrap();
+    machine.apply(&rows, vec![put("a", "1"), put("b", "1")]);
+    let error = rows.apply(LogIndex(2), &[put("a", "2"), put("fails", "2")]).unwrap_err();
+    assert!(matches!(error, RowsError::Overlay(_)), "{error}");
+    assert!(matches!(rows.apply(LogIndex(2), &[put("b", "2")]), Err(RowsError::Stopped)));
+    assert_eq!(rows.applied(), LogIndex(1));
+    assert_exact(&machine, &rows.view());
+    assert!(matches!(rows.cut(&directories()), Err(RowsError::Stopped)));
+}
+
 /// An overlay whose walk leaves out a row, or shows it with another value.
 #[derive(Debug)]
 struct Lying {

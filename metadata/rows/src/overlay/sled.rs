@@ -1,4 +1,5 @@
-//! The overlay in sled: one tree in a directory of its own, removed with it.
+//! The overlay in sled: one tree in a directory of its own, which the last of sled's threads removes when the overlay is
+//! dropped; what a kill leaves behind, the next start removes.
 //!
 //! sled rewrites whole pages, with every value in them, and a page that does not fit its cache is read again for the next
 //! row. So the tree keeps the order only: values of more than [`INLINE_BYTES_MAX`] bytes stand beside it, in memory. How
