@@ -1,2 +1,87 @@
-//! The `cairn` command.
-fn main() {}
+//! The `cairn` command: parses, runs, and turns every failure into one line and an exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 2 a command line that makes no sense, 3 `status` found less than full redundancy.
+
+use std::process::ExitCode;
+
+use cairn::ask::{self, Target};
+use cairn::cli::{AdminArgs, Cli, Command, DriveCommand};
+use cairn::status::Status;
+use cairn::{dev, show};
+use cairn_core::clock::SystemClock;
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The exit code of `status` when redundancy is not full.
+const NOT_FULLY_REDUNDANT: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cairn: {}", one_line(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Dev(args) => {
+            start_tracing();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(dev::run(args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Status(args) => {
+            let status = status(&args)?;
+            print(&args, &status, show::status(&status))?;
+            Ok(if status.fully_redundant { ExitCode::SUCCESS } else { ExitCode::from(NOT_FULLY_REDUNDANT) })
+        }
+        Command::Drive(DriveCommand::Ls(args)) => {
+            let drives = status(&args)?.drives;
+            print(&args, &drives, show::drives(&drives))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn status(args: &AdminArgs) -> anyhow::Result<Status> {
+    let target = Target::find(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(ask::get(&target, cairn::admin::STATUS_PATH, &*SystemClock::start()))?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+fn print(args: &AdminArgs, value: &impl serde::Serialize, table: String) -> anyhow::Result<()> {
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(value)?);
+    } else {
+        print!("{table}");
+    }
+    Ok(())
+}
+
+/// An error and what caused it, without saying twice what a cause repeats.
+fn one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_line = cause.to_string();
+        if !line.contains(&cause_line) {
+            line.push_str(": ");
+            line.push_str(&cause_line);
+        }
+        source = cause.source();
+    }
+    line.replace('\n', " ")
+}
+
+fn start_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,208 @@
+//! The census: all stripes, in the order of their ids, beside what each drive says it holds, in the same order. One
+//! pass finds both what is missing and what is orphaned, with memory for one page of each.
+//!
+//! ```text
+//! rows     stripe 1   stripe 2              stripe 5 ...
+//! drive A  1/0/1      2/3/2      3/1/3      5/0/5          3/1/3 is named by no stripe: an orphan
+//! drive B  1/1/1                            5/1/5          2/0/2 is named and not here: missing
+//! ```
+//!
+//! The order of reading is what makes it true. The rows are read first, and the view is held until the end: what a
+//! commit names was durable before the commit (invariant 4), so a later listing shows it, and nothing that the view
+//! names is collected while the view is held (invariant 7). What is missing is missing. An orphan is only a suspicion:
+//! its write may still be under way, and the state machine judges that when it is condemned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use cairn_core::chunk_store::ChunkStat;
+use cairn_core::{ChunkName, DriveId, Drives, StripeId, WriteId};
+use cairn_machine::row::{Row, Table, table_end};
+use cairn_machine::rows::garbage::{GarbageKey, GarbageRow};
+use cairn_machine::rows::stripe::StripeRow;
+use cairn_machine::rows::topology::{DriveRow, DriveState};
+use cairn_machine::{RowError, RowSource};
+
+use crate::error::RepairError;
+use crate::meter::Redundancy;
+use crate::plan::{Orphan, Plan};
+
+/// How many stripes or chunks are read at a time.
+const PAGE: usize = 1024;
+
+/// What the log says of every drive.
+pub fn drive_states(rows: &impl RowSource) -> Result<BTreeMap<DriveId, DriveRow>, RowError> {
+    let mut drives = BTreeMap::new();
+    scan_table::<DriveRow>(rows, Table::Drive, &[Table::Drive as u8], &mut |key, row| {
+        let id: [u8; 8] = key[1..].try_into().map_err(|_| damaged(key, "key of a drive"))?;
+        drives.insert(DriveId::from_bytes(id), row);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(drives)
+}
+
+/// What a pass found.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// How safe the data is.
+    pub redundancy: Redundancy,
+    /// What is to be done about it.
+    pub plan: Plan,
+}
+
+/// Reads everything once. `damaged` are positions that readers found wrong although the drive lists them.
+pub async fn take(
+    rows: &(impl RowSource + Sync),
+    drives: &Drives,
+    damaged: &BTreeSet<(StripeId, u8)>,
+) -> Result<Census, RepairError> {
+    let states = drive_states(rows)?;
+    let mut listings: BTreeMap<DriveId, Listing> = states
+        .iter()
+        .filter(|(_, row)| matches!(row.state, DriveState::Active | DriveState::Draining))
+        .map(|(&id, _)| (id, Listing::default()))
+        .collect();
+    let garbage = garbage_names(rows)?;
+    let mut census = Census::default();
+    let mut after: Option<StripeId> = None;
+    loop {
+        let page = stripe_page(rows, after)?;
+        let last = page.last().map(|(id, _)| *id);
+        let until = (page.len() == PAGE).then_some(last).flatten();
+        let mut held: BTreeMap<DriveId, BTreeMap<ChunkName, ChunkStat>> = BTreeMap::new();
+        for (&drive, listing) in &mut listings {
+            held.insert(drive, listing.up_to(drives, drive, until).await?);
+        }
+        for (id, row) in &page {
+            let missing: Vec<u8> = (0u8..)
+                .zip(&row.positions)
+                .filter(|(position, placed)| {
+                    let name = ChunkName { stripe: *id, position: *position, write: placed.write };
+                    // A drive that cannot be listed is left to the log: it says when the drive is lost.
+                    let there = held.get_mut(&placed.drive).is_some_and(|chunks| {
+                        chunks.remove(&name).is_some() || listings.get(&placed.drive).is_some_and(|l| l.unreachable)
+                    });
+                    !there || damaged.contains(&(*id, *position))
+                })
+                .map(|(position, _)| position)
+                .collect();
+            census.redundancy.count(row.shape.geometry.m(), missing.len());
+            if missing.len() <= row.shape.geometry.m() {
+                census.plan.rebuild(*id, row, &missing);
+            }
+        }
+        for (drive, chunks) in held {
+            for chunk in chunks.into_keys().filter(|chunk| !garbage.contains(&(drive, *chunk))) {
+                census.redundancy.orphans_suspected += 1;
+                census.plan.condemn(Orphan { chunk, drive });
+            }
+        }
+        if until.is_none() {
+            break;
+        }
+        after = last;
+    }
+    census.redundancy.drives_unlisted = listings.values().filter(|listing| listing.unreachable).count() as u64;
+    census.plan.order();
+    Ok(census)
+}
+
+/// What a drive holds, read page by page in step with the stripes.
+#[derive(Debug, Default)]
+struct Listing {
+    ahead: BTreeMap<ChunkName, ChunkStat>,
+    after: Option<ChunkName>,
+    exhausted: bool,
+    unreachable: bool,
+}
+
+impl Listing {
+    /// Chunks of stripes up to and including `until`; all that are left without it.
+    async fn up_to(
+        &mut self,
+        drives: &Drives,
+        drive: DriveId,
+        until: Option<StripeId>,
+    ) -> Result<BTreeMap<ChunkName, ChunkStat>, RepairError> {
+        let past = |last: &ChunkName| until.is_some_and(|until| last.stripe > until);
+        while !self.exhausted && !self.ahead.last_key_value().is_some_and(|(last, _)| past(last)) {
+            let page = match drives.get(drive) {
+                Ok(store) => store.list(self.after, PAGE).await,
+                Err(error) => Err(error),
+            };
+            match page {
+                Ok(page) => {
+                    self.exhausted = page.len() < PAGE;
+                    self.after = page.last().map(|stat| stat.name);
+                    self.ahead.extend(page.into_iter().map(|stat| (stat.name, stat)));
+                }
+                Err(error) => {
+                    tracing::warn!(%drive, %error, "a drive cannot be listed");
+                    self.exhausted = true;
+                    self.unreachable = true;
+                }
+            }
+        }
+        let Some(until) = until else { return Ok(std::mem::take(&mut self.ahead)) };
+        let least = WriteId { session: cairn_core::SessionId(0), counter: 0 };
+        let behind = self.ahead.split_off(&ChunkName { stripe: after_stripe(until), position: 0, write: least });
+        Ok(std::mem::replace(&mut self.ahead, behind))
+    }
+}
+
+/// The least stripe id greater than this one.
+fn after_stripe(StripeId(write): StripeId) -> StripeId {
+    let next = u128::from_be_bytes(write.to_bytes()).saturating_add(1);
+    StripeId(WriteId::from_bytes(next.to_be_bytes()))
+}
+
+fn stripe_page(rows: &impl RowSource, after: Option<StripeId>) -> Result<Vec<(StripeId, StripeRow)>, RowError> {
+    let from = match after {
+        Some(after) => StripeRow::key(&after_stripe(after)).to_vec(),
+        None => vec![Table::Stripe as u8],
+    };
+    let mut page = Vec::new();
+    scan_table::<StripeRow>(rows, Table::Stripe, &from, &mut |key, row| {
+        let id: [u8; 16] = key[1..].try_into().map_err(|_| damaged(key, "key of a stripe"))?;
+        page.push((StripeId(WriteId::from_bytes(id)), row));
+        Ok(if page.len() == PAGE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(page)
+}
+
+/// What is garbage already is no orphan. Held in memory whole: it is bounded by what one collection interval deletes.
+fn garbage_names(rows: &impl RowSource) -> Result<BTreeSet<(DriveId, ChunkName)>, RowError> {
+    let mut names = BTreeSet::new();
+    scan_table::<GarbageRow>(rows, Table::Garbage, &[Table::Garbage as u8], &mut |key, row| {
+        let garbage = GarbageKey::from_slice(&key[1..]).ok_or_else(|| damaged(key, "key of garbage"))?;
+        names.insert((row.drive, garbage.chunk));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(names)
+}
+
+type VisitRow<'a, R> = &'a mut dyn FnMut(&[u8], R) -> Result<ControlFlow<()>, RowError>;
+
+/// Visits the rows of a table from a key on, decoded.
+pub(crate) fn scan_table<R: Row>(
+    rows: &impl RowSource,
+    table: Table,
+    from: &[u8],
+    visit: VisitRow<'_, R>,
+) -> Result<(), RowError> {
+    let mut failed = None;
+    rows.scan(from, Some(&table_end(table)), &mut |key, value| match R::decode(key, value)
+        .and_then(|row| visit(key, row))
+    {
+        Ok(flow) => flow,
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+pub(crate) fn damaged(key: &[u8], what: &str) -> RowError {
+    RowError::Damaged { key: format!("{key:02x?}"), what: format!("malformed {what}") }
+}

@@ -1,0 +1,39 @@
+//! Why a pass could not go on. The next one begins from the rows again, so nothing is lost by stopping.
+
+use cairn_core::{ChunkError, DriveId, StripeId};
+use cairn_machine::{Refusal, RowError};
+use cairn_metadata::{ProposeError, ReadError};
+
+/// What stopped a pass or one step of it.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// The metadata could not be read. Try again in the next pass.
+    #[error("metadata cannot be read")]
+    Read(#[from] ReadError),
+    /// Rows make no sense. A person must look: nothing is repaired on the strength of a damaged row.
+    #[error("metadata is damaged")]
+    Rows(#[from] RowError),
+    /// A change could not be proposed; it may have happened. The next pass sees.
+    #[error("a change could not be proposed")]
+    Propose(#[from] ProposeError),
+    /// The state machine did not want it: something changed since the plan was made.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// A drive did not answer. Its positions wait for the next pass.
+    #[error("a drive failed")]
+    Drive(#[from] ChunkError),
+    /// Fewer than k chunks are left: the bytes are gone until a drive comes back.
+    #[error("{stripe} cannot be decoded: {what}")]
+    Undecodable {
+        /// Which stripe.
+        stripe: StripeId,
+        /// What is missing.
+        what: String,
+    },
+    /// No drive is left to place the position on. It waits for one.
+    #[error("no drive is free for a position of {0}")]
+    NoDrive(StripeId),
+    /// The drive read something else back than was written. Its position goes elsewhere.
+    #[error("drive {0} does not read back what was written")]
+    ReadBack(DriveId),
+}

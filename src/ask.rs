@@ -1,0 +1,92 @@
+//! Asking a running server: where it is, how a question is signed, and what came back.
+
+pub mod signature;
+pub mod target;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_core::Clock;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+pub use target::Target;
+
+/// The most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a server may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Which server is meant cannot be found out.
+    #[error(transparent)]
+    Target(#[from] target::TargetError),
+    /// The address is none.
+    #[error("{0} is not an address such as http://127.0.0.1:9000")]
+    Address(String),
+    /// Nobody answers.
+    #[error("no answer from {endpoint}: {what}")]
+    Silent {
+        /// Who was asked.
+        endpoint: String,
+        /// What happened instead.
+        what: String,
+    },
+    /// The server answered with an error.
+    #[error("{endpoint} answered {status}: {body}")]
+    Refused {
+        /// Who was asked.
+        endpoint: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        body: String,
+    },
+}
+
+/// Asks for a path of the admin API and returns the body.
+pub async fn get(target: &Target, path: &str, clock: &dyn Clock) -> Result<Bytes, AskError> {
+    let endpoint = target.endpoint.trim_end_matches('/').to_owned();
+    let address = || AskError::Address(endpoint.clone());
+    let uri: hyper::Uri = format!("{endpoint}{path}").parse().map_err(|_| address())?;
+    if uri.scheme_str() != Some("http") {
+        return Err(address());
+    }
+    let host = uri.authority().ok_or_else(address)?.as_str().to_owned();
+    let asked = signature::Request { method: "GET", host: &host, path, query: "", has_body: false };
+    let signed = signature::sign(asked, &target.credentials, clock.wall());
+    let mut request = hyper::Request::get(uri);
+    for (name, value) in signed {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::<Bytes>::default()).map_err(|_| address())?;
+    let silent = |what: String| AskError::Silent { endpoint: endpoint.clone(), what };
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = async {
+        let response = client.request(request).await.map_err(|error| silent(reason(&error)))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| silent(error.to_string()))?.to_bytes();
+        Ok::<_, AskError>((status, body))
+    };
+    let (status, body) =
+        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| silent(format!("nothing within {PATIENCE:?}")))??;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let body = String::from_utf8_lossy(&body[..body.len().min(512)]).into_owned();
+    Err(AskError::Refused { endpoint, status: status.as_u16(), body })
+}
+
+/// The innermost cause says most: `connection refused` rather than `client error`.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

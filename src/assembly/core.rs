@@ -1,0 +1,188 @@
+//! What everything else stands on: locked directories, the operation log on them, and the metadata behind it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use cairn_core::{ChunkStore, ClusterId, DriveId, Geometry, NodeId};
+use cairn_journal::Shell;
+use cairn_metadata::{MetadataNode, NodeConfig, Work};
+use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Orders, VoterId, copies_wanted};
+use cairn_rows::RowsOptions;
+use cairn_storage_node::{ClusterSecret, Drive, DriveDir, DriveOptions, Formation, Identity, Slot};
+
+use crate::assembly::Parts;
+use crate::dev::directories::{self, Plan};
+
+/// The seat of the first voter. A voter's id is the index at which it joined, and the first one is there before the first
+/// entry.
+pub const FIRST_VOTER: u64 = 1;
+
+/// Blocks of runs that are kept in memory. Far less than a page cache, because runs lie there too.
+const RUN_CACHE_BYTES: usize = 16 << 20;
+
+/// What heads of chunks may take of memory, for each drive.
+const HEAD_CACHE_BYTES: usize = 4 << 20;
+
+/// The directories of one server, locked, with what they carry.
+#[derive(Debug)]
+pub struct Rooms {
+    dirs: Vec<Arc<DriveDir>>,
+    secret: ClusterSecret,
+    of: u16,
+}
+
+impl Rooms {
+    /// Opens the drives that are there and formats the fresh ones, as the plan says.
+    pub fn open(parts: &Parts, dir: &Path, plan: &Plan) -> anyhow::Result<Self> {
+        let mut dirs = Vec::new();
+        for &number in &plan.present {
+            dirs.push(Arc::new(DriveDir::open(parts.files.clone(), &directories::path(dir, number))?));
+        }
+        let like = match plan.like {
+            Some((number, identity)) => {
+                let at = plan.present.iter().position(|&present| present == number);
+                let known = at.and_then(|at| dirs.get(at)).context("a plan follows a drive that is there")?;
+                Some((identity, known.secret().clone()))
+            }
+            None => None,
+        };
+        let (cluster, node, secret) = match like {
+            Some((identity, secret)) => (identity.cluster, identity.node, secret),
+            None => {
+                let entropy = &*parts.entropy;
+                (ClusterId(entropy.next_u128()), NodeId(entropy.next_u64()), ClusterSecret::draw(entropy))
+            }
+        };
+        for &number in &plan.fresh {
+            let identity = Identity {
+                cluster,
+                node,
+                drive: DriveId(parts.entropy.next_u64()),
+                state: Formation::Forming,
+                created: parts.clock.wall(),
+                slot: Some(Slot { number, of: plan.of }),
+            };
+            let path = directories::path(dir, number);
+            dirs.push(Arc::new(DriveDir::format(parts.files.clone(), &path, identity, &secret)?));
+        }
+        Ok(Self { dirs, secret, of: plan.of })
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> ClusterId {
+        self.dirs[0].identity().cluster
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.dirs[0].identity().node
+    }
+
+    /// The cluster's secret.
+    pub fn secret(&self) -> &ClusterSecret {
+        &self.secret
+    }
+
+    /// The drives' directories.
+    pub fn dirs(&self) -> &[Arc<DriveDir>] {
+        &self.dirs
+    }
+
+    /// How many drives belong together.
+    pub fn of(&self) -> u16 {
+        self.of
+    }
+
+    /// Notes on every drive that the cluster exists. Only after the log has them all.
+    pub fn mark_formed(&self) -> anyhow::Result<()> {
+        for dir in &self.dirs {
+            dir.mark_formed()?;
+        }
+        Ok(())
+    }
+}
+
+/// The log and the metadata of this process.
+#[derive(Debug)]
+pub struct Core {
+    /// Whose log it is.
+    pub identity: LogIdentity,
+    /// The voter.
+    pub node: MetadataNode,
+    drives: Mutex<Vec<Arc<Drive>>>,
+}
+
+impl Core {
+    /// Opens the log on its drives and starts the voter on it. Ready, or to be formed.
+    pub async fn start(parts: &Parts, rooms: &Rooms, formed: bool, orders: Orders) -> anyhow::Result<Self> {
+        let voter = VoterId(FIRST_VOTER);
+        let identity = LogIdentity { cluster: rooms.cluster(), node: rooms.node(), voter };
+        let dirs = rooms.dirs();
+        let parity = u8::try_from(Geometry::standard_for(usize::from(rooms.of())).m()).unwrap_or(u8::MAX);
+        let copies = copies_wanted(parity, 0, dirs.len());
+        let options = Options { formed, copies_wanted: copies, orders, ..Options::new(parts.clock.clone()) };
+        let drives = dirs.iter().map(|dir| LogDrive {
+            id: dir.identity().drive,
+            dir: dir.path().to_owned(),
+            files: parts.files.clone(),
+        });
+        let (log, recovered) =
+            OpLog::open(drives.collect(), identity, options, parts.entropy.clone(), parts.shell).await?;
+        let run_directories: Vec<PathBuf> = dirs.iter().map(|dir| dir.runs()).collect();
+        let run_copies = usize::from(copies).min(run_directories.len());
+        let mut config = NodeConfig::new(rooms.node(), FIRST_VOTER, run_directories, run_copies);
+        if parts.shell == Shell::Task {
+            config.work = Work::Inline;
+        }
+        let rows = RowsOptions {
+            files: parts.files.clone(),
+            overlays: parts.overlays.clone(),
+            entropy: parts.entropy.clone(),
+            cache_bytes: RUN_CACHE_BYTES,
+        };
+        let clock = parts.clock.clone();
+        let node = MetadataNode::start(config, log, recovered, rows, clock, parts.entropy.clone()).await?;
+        Ok(Self { identity, node, drives: Mutex::default() })
+    }
+
+    /// The drives of the log's roster that are among these.
+    pub fn roster_without(&self, lost: &BTreeSet<DriveId>) -> BTreeSet<DriveId> {
+        let roster = self.node.status().log.epoch.quorum.roster;
+        roster.into_iter().filter(|drive| lost.contains(drive)).collect()
+    }
+
+    /// Opens the chunk stores of every drive.
+    pub fn open_drives(&self, parts: &Parts, rooms: &Rooms) -> anyhow::Result<Vec<Arc<dyn ChunkStore>>> {
+        let options =
+            DriveOptions { shell: parts.shell, head_cache_bytes: HEAD_CACHE_BYTES, ..DriveOptions::default() };
+        let mut opened = Vec::new();
+        for dir in rooms.dirs() {
+            opened.push(Drive::open(dir.clone(), &options, parts.clock.clone(), parts.entropy.clone())?);
+        }
+        let stores = opened.iter().map(|drive| drive.clone() as Arc<dyn ChunkStore>).collect();
+        *self.drives.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+        Ok(stores)
+    }
+
+    /// How many drives are open.
+    pub fn drive_count(&self) -> usize {
+        self.drives.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Stops the voter and its log, and leaves the directories locked: to begin them once more.
+    pub async fn stop_metadata(self) -> anyhow::Result<()> {
+        Ok(self.node.close().await?)
+    }
+
+    /// Stops the voter and closes every drive, so that the next start has nothing to scan.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.node.close().await?;
+        let drives = self.drives.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for drive in drives {
+            drive.close().await?;
+        }
+        Ok(())
+    }
+}

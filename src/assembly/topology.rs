@@ -1,0 +1,122 @@
+//! What the log says of this node's drives, brought into agreement with the drives that are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn_core::units::GIB;
+use cairn_core::{DriveId, Geometry};
+use cairn_machine::operation::NewDrive;
+use cairn_machine::rows::profile::{ProfileId, ProfileRow};
+use cairn_machine::rows::topology::{DriveRow, DriveState};
+use cairn_machine::{Operation, Outcome, Row};
+use cairn_metadata::Client;
+use cairn_repair::census::drive_states;
+use cairn_storage_node::DriveDir;
+
+use crate::assembly::core::Rooms;
+
+/// Why the drives do not fit the log.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// The log has written this drive off; its place is taken.
+    #[error("{path} holds drive {drive}, which was declared lost and replaced: move it away")]
+    Returned {
+        /// Where it is.
+        path: String,
+        /// Which drive.
+        drive: DriveId,
+    },
+    /// More drives are gone than the data survives.
+    #[error("{} drives are missing and the data survives the loss of {most}: {}", missing.len(), missing.join(", "))]
+    TooManyMissing {
+        /// What people call them.
+        missing: Vec<String>,
+        /// How many may be.
+        most: usize,
+    },
+    /// The log did not take it.
+    #[error("the log refuses to change the drives: {0}")]
+    Refused(String),
+}
+
+/// What a start changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Every drive of this node that the log calls lost.
+    pub lost: BTreeSet<DriveId>,
+    /// What a person should know.
+    pub notices: Vec<String>,
+}
+
+/// Declares lost what the log counts on and is not there, and registers what is there and new. Doing it again changes
+/// nothing.
+pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
+    let view = client.read().await?;
+    let known = drive_states(&view)?;
+    let geometry = ProfileRow::get(&view, &ProfileId::STANDARD)?.map(|row| row.geometry);
+    drop(view);
+    let here: BTreeMap<DriveId, &DriveDir> = rooms.dirs().iter().map(|dir| (dir.identity().drive, &**dir)).collect();
+    let gone = |row: &DriveRow| matches!(row.state, DriveState::Lost | DriveState::Removed);
+    if let Some((&drive, dir)) = here.iter().find(|(drive, _)| known.get(drive).is_some_and(gone)) {
+        return Err(TopologyError::Returned { path: dir.path().display().to_string(), drive }.into());
+    }
+    let missing: Vec<(DriveId, &DriveRow)> = known
+        .iter()
+        .filter(|(drive, row)| row.node == rooms.node() && !gone(row) && !here.contains_key(drive))
+        .map(|(&drive, row)| (drive, row))
+        .collect();
+    let most = geometry.map_or(0, Geometry::m);
+    if missing.len() > most {
+        let missing = missing.iter().map(|(_, row)| row.label.clone()).collect();
+        return Err(TopologyError::TooManyMissing { missing, most }.into());
+    }
+    let mut operations: Vec<Operation> = missing
+        .iter()
+        .map(|(drive, row)| Operation::SetDriveState { drive: *drive, from: row.state, to: DriveState::Lost })
+        .collect();
+    let fresh: Vec<&DriveDir> =
+        here.iter().filter(|(drive, _)| !known.contains_key(drive)).map(|(_, dir)| *dir).collect();
+    if !fresh.is_empty() {
+        operations.push(Operation::RegisterDrives {
+            node: rooms.node(),
+            drives: fresh.iter().map(|dir| new_drive(dir)).collect(),
+        });
+    }
+    for outcome in client.propose(operations).await? {
+        if let Outcome::Refused(refusal) = outcome {
+            return Err(TopologyError::Refused(refusal.to_string()).into());
+        }
+    }
+    let mut changes = Changes::default();
+    changes.lost.extend(known.iter().filter(|(_, row)| gone(row)).map(|(&drive, _)| drive));
+    for (drive, row) in &missing {
+        changes.lost.insert(*drive);
+        changes.notices.push(format!("{} (drive {drive}) is missing and was declared lost", row.label));
+    }
+    for dir in fresh {
+        changes.notices.push(format!("{} is a fresh drive {}", label(dir), dir.identity().drive));
+    }
+    Ok(changes)
+}
+
+/// What STANDARD is.
+pub async fn standard(client: &Client) -> anyhow::Result<Geometry> {
+    let view = client.read().await?;
+    let row = ProfileRow::get(&view, &ProfileId::STANDARD)?;
+    row.map(|row| row.geometry).ok_or_else(|| anyhow::anyhow!("the cluster has no profile STANDARD"))
+}
+
+/// A drive as the log is told of it.
+pub fn new_drive(dir: &DriveDir) -> NewDrive {
+    NewDrive { id: dir.identity().drive, weight: weight(dir), label: label(dir) }
+}
+
+/// The name of the directory.
+fn label(dir: &DriveDir) -> String {
+    dir.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// GiB of the filesystem, at least 1. Where it cannot be asked the drive weighs as little as one can.
+fn weight(dir: &DriveDir) -> u32 {
+    let gibibytes = dir.files().space(dir.path()).map_or(1, |space| space.total_bytes / GIB);
+    u32::try_from(gibibytes).unwrap_or(u32::MAX).max(1)
+}

@@ -1,0 +1,110 @@
+//! What can be typed: commands, flags and their help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An S3-compatible, erasure-coded object store that one person can run.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything in one process, with directories as drives: for trying it out and for development.
+    ///
+    /// The first start makes the directories, a cluster on them and credentials; later starts find all of it again.
+    /// Up to as many drive directories as there are parity chunks may be missing at a start: they are declared lost,
+    /// fresh ones take their places and are rebuilt.
+    #[command(
+        after_help = "Examples:\n  cairn dev\n  cairn dev --dir /srv/cairn --listen 127.0.0.1:9000 --drives 6\n  cairn dev --listen 127.0.0.1:0      # takes a free port and prints it"
+    )]
+    Dev(DevArgs),
+    /// Say whether the data is safe: drives, redundancy, what is being repaired.
+    ///
+    /// Exit code: 0 when everything is fully redundant, 3 when it is not, 1 when nobody answers.
+    #[command(
+        after_help = "Examples:\n  cairn status --dir ./cairn-data\n  cairn status --endpoint http://127.0.0.1:9000 --json"
+    )]
+    Status(AdminArgs),
+    /// Look at drives.
+    #[command(subcommand)]
+    Drive(DriveCommand),
+}
+
+/// What can be asked of drives.
+#[derive(Debug, Subcommand)]
+pub enum DriveCommand {
+    /// List the drives: state, what they hold, what is free.
+    Ls(AdminArgs),
+}
+
+/// How a development server is run.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Where everything is kept; made when it is not there.
+    #[arg(long, default_value = "./cairn-data", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where S3 is served. Port 0 takes a free one and prints it.
+    #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT", value_parser = parse_listen)]
+    pub listen: SocketAddr,
+    /// How many directories serve as drives [default: 6, or what DIR was formed with].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub drives: Option<u16>,
+}
+
+/// Which server is asked, and how it answers.
+#[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// The directory of a server on this machine: endpoint and credentials are found there.
+    /// [default: ./cairn-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "endpoint")]
+    pub dir: Option<PathBuf>,
+    /// A server's address; credentials come from CAIRN_ROOT_ACCESS_KEY and CAIRN_ROOT_SECRET_KEY, or AWS_ACCESS_KEY_ID
+    /// and AWS_SECRET_ACCESS_KEY.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Print JSON for programs instead of a table for people.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `HOST:PORT`, where HOST may be `localhost`.
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let text = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    text.parse().map_err(|_| "not an address such as 127.0.0.1:9000 or [::1]:9000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_endpoint_replaces_the_directory() {
+        let asked = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Status(args) => args,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asked("cairn status --dir x").dir, Some(PathBuf::from("x")));
+        assert_eq!(asked("cairn status --endpoint http://127.0.0.1:1").dir, None);
+        assert!(Cli::try_parse_from("cairn status --endpoint http://x --dir y".split(' ')).is_err());
+        assert!(Cli::try_parse_from("cairn dev --listen nowhere".split(' ')).is_err());
+        assert!(Cli::try_parse_from("cairn dev --listen localhost:9000".split(' ')).is_ok());
+    }
+}

@@ -1,0 +1,22 @@
+//! `cairn`: the command line, and the only place where the roles are wired together.
+//!
+//! ```text
+//! cli -> dev    -> dev/directories (a plan) -> assembly (drives, log, rows, gateway, repair) -> admin (status)
+//!     -> ask    -> a running server's admin API -> show
+//! ```
+//!
+//! - [`cli`]: what can be typed
+//! - [`dev`]: the one-process server: directories, printing, signals
+//! - [`assembly`]: the roles of one process, started in order and stopped in reverse
+//! - [`admin`]: what a running server answers to `cairn status` and others; [`status`]: the answer itself
+//! - [`ask`]: asking a running server; [`show`]: what a person sees
+//! - [`credentials`]: the root key
+
+pub mod admin;
+pub mod ask;
+pub mod assembly;
+pub mod cli;
+pub mod credentials;
+pub mod dev;
+pub mod show;
+pub mod status;

@@ -1,0 +1,116 @@
+//! What a person sees: one screen that begins with the answer.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::status::{Drive, Status};
+
+/// The status on one screen.
+pub fn status(status: &Status) -> String {
+    let mut text = String::new();
+    let answer = if status.fully_redundant { "SAFE: fully redundant" } else { "NOT FULLY REDUNDANT" };
+    line(&mut text, answer);
+    for reason in &status.reasons {
+        line(&mut text, &format!("  - {reason}"));
+    }
+    line(&mut text, "");
+    let survives = match status.data.survives_drives {
+        None => "unknown or none".to_owned(),
+        Some(u8::MAX) => "nothing is stored yet".to_owned(),
+        Some(drives) => format!("survives the loss of {drives} more drives"),
+    };
+    line(
+        &mut text,
+        &format!("Data      {} ({} stripes, STANDARD is {})", survives, status.data.stripes, status.standard),
+    );
+    line(
+        &mut text,
+        &format!(
+            "Metadata  survives the loss of {} more drives ({} copies of the log on {} drives, {} operations)",
+            status.metadata.survives_drives,
+            status.metadata.copies,
+            status.metadata.roster.len(),
+            status.metadata.applied_index
+        ),
+    );
+    let stored = &status.stored;
+    line(
+        &mut text,
+        &format!("Stored    {} in {} objects, {} buckets", bytes(stored.bytes), stored.objects, stored.buckets),
+    );
+    let repair = &status.repair;
+    let doing = match (repair.planned, repair.waiting_for_a_drive) {
+        (0, 0) => "nothing to do".to_owned(),
+        (0, waiting) => format!("{waiting} chunks wait for a drive"),
+        (planned, _) => format!("{planned} chunks to rebuild"),
+    };
+    line(
+        &mut text,
+        &format!(
+            "Repair    {doing} ({} chunks, {} rebuilt since the start)",
+            repair.chunks_rebuilt,
+            bytes(repair.bytes_rebuilt)
+        ),
+    );
+    line(&mut text, "");
+    text.push_str(&drives(&status.drives));
+    text
+}
+
+/// The drives as a table.
+pub fn drives(drives: &[Drive]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["DRIVE", "ID", "STATE", "CHUNKS", "DATA", "GARBAGE", "FREE", "PROBLEM"]);
+    for drive in drives {
+        table.add_row([
+            drive.label.clone(),
+            drive.id.clone(),
+            drive.state.clone(),
+            drive.chunks.to_string(),
+            bytes(drive.bytes),
+            bytes(drive.garbage_bytes),
+            drive.available_bytes.map_or_else(|| "-".to_owned(), bytes),
+            drive.problem.clone().unwrap_or_default(),
+        ]);
+    }
+    for column in 3..=6 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
+    text.push('\n');
+    text
+}
+
+/// Bytes as people read them: 1.5 GiB.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("a string takes every line");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_readable() {
+        for (count, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (u64::MAX, "16384.0 PiB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Is the data safe? One answer for people and for programs.
+//!
+//! What is said here is counted, not guessed: stripes by the repair daemon's census, drives by the log's ledger, copies of
+//! the log by the log itself. Where something is not known yet, the answer is no.
+
+use cairn_core::{DriveId, Drives};
+use cairn_machine::row::{Row, Table, table_end};
+use cairn_machine::rows::bucket::BucketLedgerRow;
+use cairn_machine::rows::cluster::ClusterRow;
+use cairn_machine::rows::profile::{ProfileId, ProfileRow};
+use cairn_machine::rows::topology::{DriveLedgerRow, DriveRow, DriveState};
+use cairn_machine::{RowError, RowSource};
+use cairn_repair::Meter;
+use cairn_repair::meter::{Progress, Redundancy};
+use serde::{Deserialize, Serialize};
+
+/// All of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The release that answers.
+    pub version: String,
+    /// The cluster's id.
+    pub cluster: String,
+    /// Whether every stripe tolerates m further losses, as far as is known.
+    pub fully_redundant: bool,
+    /// Why not, in sentences; empty when it is.
+    pub reasons: Vec<String>,
+    /// What STANDARD is.
+    pub standard: String,
+    /// What the data is made of and how safe it is.
+    pub data: Data,
+    /// How safe the metadata is.
+    pub metadata: Metadata,
+    /// What is stored.
+    pub stored: Stored,
+    /// Every drive that is not removed.
+    pub drives: Vec<Drive>,
+    /// What the repair daemon has done and is doing.
+    pub repair: Repair,
+}
+
+/// How safe the data is, by the last census.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Data {
+    /// How many further drives may be lost without losing data; none when some is lost already, or nothing is known yet.
+    pub survives_drives: Option<u8>,
+    /// Stripes in all.
+    pub stripes: u64,
+    /// Stripes by the losses that they survive.
+    pub stripes_by_margin: std::collections::BTreeMap<u8, u64>,
+    /// Stripes that survive fewer losses than their geometry promises.
+    pub stripes_exposed: u64,
+    /// Stripes that cannot be read.
+    pub stripes_lost: u64,
+    /// Chunks that are missing.
+    pub chunks_missing: u64,
+    /// The index of the log at which this was counted.
+    pub as_of_index: Option<u64>,
+}
+
+/// How safe the metadata is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Metadata {
+    /// How many further drives may be lost without losing metadata.
+    pub survives_drives: u8,
+    /// On how many drives each part of the log is synced before it is acknowledged.
+    pub copies: u8,
+    /// The drives that the log may use.
+    pub roster: Vec<String>,
+    /// The last index that is applied.
+    pub applied_index: u64,
+    /// The index up to which rows stand in runs.
+    pub run_index: u64,
+}
+
+/// What is stored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Stored {
+    /// Buckets.
+    pub buckets: u64,
+    /// Objects, without delete markers.
+    pub objects: u64,
+    /// Versions of all kinds.
+    pub versions: u64,
+    /// The sizes of all versions.
+    pub bytes: u64,
+}
+
+/// One drive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Drive {
+    /// Its id.
+    pub id: String,
+    /// What a person calls it.
+    pub label: String,
+    /// What the log says: `active`, `draining` or `lost`.
+    pub state: String,
+    /// Whether it takes writes, and if not, why.
+    pub problem: Option<String>,
+    /// Chunks that the log counts on it.
+    pub chunks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Deleted bytes that are not collected yet.
+    pub garbage_bytes: u64,
+    /// What it has allocated for chunks.
+    pub allocated_bytes: Option<u64>,
+    /// What its filesystem still has.
+    pub available_bytes: Option<u64>,
+    /// Reads and writes that failed since the start.
+    pub errors: u64,
+}
+
+/// What the repair daemon has done and is doing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Repair {
+    /// Chunks of the current plan that are still to be rebuilt.
+    pub planned: u64,
+    /// Chunks for which there is no free drive.
+    pub waiting_for_a_drive: u64,
+    /// Chunks rebuilt since the start.
+    pub chunks_rebuilt: u64,
+    /// Their bytes.
+    pub bytes_rebuilt: u64,
+    /// Deleted chunks that were collected since the start.
+    pub chunks_collected: u64,
+    /// Orphans condemned since the start.
+    pub orphans_condemned: u64,
+    /// Steps that failed since the start; each is tried again.
+    pub failures: u64,
+    /// What stopped the last one.
+    pub last_failure: Option<String>,
+}
+
+/// What is known beside the rows.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    /// The drives that can be asked.
+    pub drives: &'a Drives,
+    /// What the repair daemon has found and done.
+    pub meter: &'a Meter,
+    /// What readers reported and nobody has looked at yet.
+    pub faults_waiting: usize,
+    /// The log and the rows.
+    pub metadata: Metadata,
+}
+
+/// Puts the answer together from one view of the rows.
+pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, RowError> {
+    let (redundancy, progress) = (sources.meter.redundancy(), sources.meter.progress());
+    let cluster = ClusterRow::get(rows, &())?;
+    let standard = ProfileRow::get(rows, &ProfileId::STANDARD)?;
+    let drives = drives(rows, sources.drives)?;
+    let data = data(&redundancy);
+    let mut reasons = reasons(&redundancy, &drives, sources.faults_waiting);
+    if data.survives_drives.is_none() && reasons.is_empty() {
+        reasons.push("the data has not been counted yet".to_owned());
+    }
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: cluster.map(|row| row.id.to_string()).unwrap_or_default(),
+        fully_redundant: reasons.is_empty(),
+        reasons,
+        standard: standard.map(|row| row.geometry.to_string()).unwrap_or_default(),
+        data,
+        metadata: sources.metadata.clone(),
+        stored: stored(rows)?,
+        drives,
+        repair: repair(progress),
+    })
+}
+
+fn data(found: &Redundancy) -> Data {
+    let least = found.stripes_by_margin.keys().next().copied();
+    let counted = found.as_of_index.is_some() && found.stripes_lost == 0;
+    Data {
+        survives_drives: if counted { Some(least.unwrap_or(u8::MAX)) } else { None },
+        stripes: found.stripes,
+        stripes_by_margin: found.stripes_by_margin.clone(),
+        stripes_exposed: found.stripes_exposed,
+        stripes_lost: found.stripes_lost,
+        chunks_missing: found.positions_missing,
+        as_of_index: found.as_of_index.map(|index| index.0),
+    }
+}
+
+/// Every way in which the data may be less safe than it was promised to be.
+fn reasons(found: &Redundancy, drives: &[Drive], faults_waiting: usize) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut say = |count: u64, what: &str| {
+        if count > 0 {
+            reasons.push(format!("{count} {what}"));
+        }
+    };
+    say(u64::from(found.as_of_index.is_none()), "first census is still under way");
+    say(found.stripes_lost, "stripes have fewer chunks than they need to be read");
+    say(found.stripes_exposed - found.stripes_lost, "stripes survive fewer losses than promised");
+    say(found.drives_unlisted, "drives could not say what they hold");
+    say(faults_waiting as u64, "chunks were found damaged and are still to be looked at");
+    for drive in drives {
+        if drive.state == "lost" && drive.chunks > 0 {
+            reasons.push(format!("{} chunks of {} are still to be rebuilt", drive.chunks, drive.label));
+        }
+        if let Some(problem) = drive.problem.as_ref().filter(|_| drive.state == "active") {
+            reasons.push(format!("{}: {problem}", drive.label));
+        }
+    }
+    reasons
+}
+
+fn drives(rows: &impl RowSource, reachable: &Drives) -> Result<Vec<Drive>, RowError> {
+    let mut found = Vec::new();
+    for (id, row) in cairn_repair::census::drive_states(rows)? {
+        let ledger = DriveLedgerRow::get(rows, &id)?.unwrap_or_default();
+        if row.state != DriveState::Removed {
+            found.push(drive(id, row, ledger, reachable));
+        }
+    }
+    found.sort_by(|a, b| (a.label.len(), &a.label, &a.state).cmp(&(b.label.len(), &b.label, &b.state)));
+    Ok(found)
+}
+
+fn drive(id: DriveId, row: DriveRow, ledger: DriveLedgerRow, reachable: &Drives) -> Drive {
+    let health = reachable.get(id).map(|store| store.health());
+    let problem = match (&row.state, &health) {
+        (DriveState::Lost, _) => None,
+        (_, Err(error)) => Some(error.to_string()),
+        (_, Ok(health)) => health.writable.as_ref().err().map(|why| format!("takes no writes: {why}")),
+    };
+    let health = health.ok();
+    Drive {
+        id: id.to_string(),
+        label: row.label,
+        state: format!("{:?}", row.state).to_lowercase(),
+        problem,
+        chunks: ledger.chunks,
+        bytes: ledger.bytes,
+        garbage_bytes: ledger.garbage_bytes,
+        allocated_bytes: health.as_ref().map(|health| health.allocated_bytes),
+        available_bytes: health.as_ref().map(|health| health.available_bytes),
+        errors: health.map_or(0, |health| health.errors),
+    }
+}
+
+fn stored(rows: &impl RowSource) -> Result<Stored, RowError> {
+    let mut total = Stored::default();
+    let mut failed = None;
+    let table = Table::BucketLedger;
+    rows.scan(&[table as u8], Some(&table_end(table)), &mut |key, value| match BucketLedgerRow::decode(key, value) {
+        Ok(ledger) => {
+            total.buckets += 1;
+            total.objects += ledger.objects;
+            total.versions += ledger.versions;
+            total.bytes += ledger.bytes;
+            std::ops::ControlFlow::Continue(())
+        }
+        Err(error) => {
+            failed = Some(error);
+            std::ops::ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(total), Err)
+}
+
+fn repair(progress: Progress) -> Repair {
+    Repair {
+        planned: progress.planned,
+        waiting_for_a_drive: progress.waiting_for_a_drive,
+        chunks_rebuilt: progress.positions_moved,
+        bytes_rebuilt: progress.bytes_moved,
+        chunks_collected: progress.chunks_collected,
+        orphans_condemned: progress.orphans_condemned,
+        failures: progress.failures,
+        last_failure: progress.last_failure,
+    }
+}

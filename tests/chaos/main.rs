@@ -1,0 +1,14 @@
+//! Real processes, killed and robbed of their drives. What was acknowledged must be there, byte for byte.
+
+mod kill;
+mod lost_drives;
+mod starting;
+mod workload;
+
+/// The program under test.
+const CAIRN: &str = env!("CARGO_BIN_EXE_cairn");
+
+/// Whether the long mode was asked for.
+fn long() -> bool {
+    std::env::var_os("CAIRN_LONG").is_some_and(|value| value == "1")
+}

@@ -1,0 +1,30 @@
+//! Real clients against a fresh server: what people do on their first day.
+
+mod boto3;
+mod command_line;
+
+use std::path::Path;
+
+use cairn_harness::clients::Clients;
+use cairn_harness::server::Launch;
+
+/// The program under test.
+const CAIRN: &str = env!("CARGO_BIN_EXE_cairn");
+
+/// The clients, unless they are skipped.
+fn clients() -> Option<&'static Clients> {
+    Clients::get(Path::new(env!("CARGO_TARGET_TMPDIR")))
+}
+
+/// A fresh server's launch in a directory of its own.
+fn fresh(dir: &tempfile::TempDir) -> Launch {
+    Launch::dev(CAIRN, &dir.path().join("data"))
+}
+
+/// Runs a client to its end and returns what it printed; panics with all it said when it failed.
+fn run(command: &mut std::process::Command) -> String {
+    let output = command.output().expect("the client starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} ended with {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}

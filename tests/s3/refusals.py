@@ -1,0 +1,45 @@
+"""What is not built says so: NotImplemented, never silence."""
+import sys
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+s3 = boto3.client(
+    "s3", endpoint_url=sys.argv[1], config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+)
+s3.create_bucket(Bucket="refusals")
+s3.put_object(Bucket="refusals", Key="k", Body=b"kept")
+
+NOT_BUILT = [
+    (s3.put_bucket_policy, {"Policy": "{}"}),
+    (s3.put_bucket_lifecycle_configuration, {"LifecycleConfiguration": {"Rules": []}}),
+    (s3.put_bucket_website, {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}}}),
+    (s3.put_bucket_cors, {"CORSConfiguration": {"CORSRules": []}}),
+    (s3.put_bucket_encryption, {"ServerSideEncryptionConfiguration": {"Rules": []}}),
+    (s3.put_object_lock_configuration, {}),
+    (s3.put_object, {"Key": "k", "Body": b"x", "ServerSideEncryption": "aws:kms"}),
+    (s3.put_object, {"Key": "k", "Body": b"x", "SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}),
+    (s3.put_object, {"Key": "k", "Body": b"x", "ACL": "public-read"}),
+    (s3.put_object, {"Key": "k", "Body": b"x", "ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": "2030-01-01T00:00:00Z"}),
+    (s3.put_object_retention, {"Key": "k", "Retention": {"Mode": "GOVERNANCE"}}),
+    (s3.restore_object, {"Key": "k", "RestoreRequest": {"Days": 1}}),
+]
+for call, arguments in NOT_BUILT:
+    try:
+        call(Bucket="refusals", **arguments)
+        raise AssertionError(f"{call.__name__} with {sorted(arguments)} was taken")
+    except ClientError as error:
+        code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        assert (code, status) == ("NotImplemented", 501), (call.__name__, sorted(arguments), code, status)
+assert s3.get_object(Bucket="refusals", Key="k")["Body"].read() == b"kept"
+
+for storage_class, code in [("GLACIER_OF_MINE", "InvalidStorageClass")]:
+    try:
+        s3.put_object(Bucket="refusals", Key="k", Body=b"x", StorageClass=storage_class)
+        raise AssertionError("an unknown storage class was taken")
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == code, error
+# Headers with default values are accepted.
+s3.put_object(Bucket="refusals", Key="k", Body=b"kept", ACL="private", StorageClass="STANDARD")
+print("all of it holds")
