@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use cairn_core::clock::SystemClock;
@@ -81,6 +82,34 @@ impl Bare {
     }
 }
 
+/// The same three by turns, so that a neighbour's load falls on all of them alike; the least and the middle of each.
+fn by_turns(_: &mut Criterion) {
+    const TURNS: usize = 300;
+    let dir = directory();
+    let mut bare = Bare::new(dir.path());
+    let block = Bytes::from(vec![42; KIB]);
+    let mut sync_core = journal(&dir.path().join("sync"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+    let handle = start(&dir.path().join("handle"));
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..TURNS {
+        let mut time = |which: usize, act: &mut dyn FnMut()| {
+            let start = Instant::now();
+            act();
+            times[which].push(start.elapsed());
+        };
+        time(0, &mut || bare.write(&block));
+        time(1, &mut || append(&mut sync_core, vec![record(KIB)]));
+        time(2, &mut || {
+            black_box(runtime.block_on(handle.append(record(KIB))).expect("the disk takes it"));
+        });
+    }
+    for (name, mut times) in ["bare write and sync", "journal", "handle"].into_iter().zip(times) {
+        times.sort_unstable();
+        println!("1 KiB by turns, {name}: least {:?}, median {:?}", times[0], times[TURNS / 2]);
+    }
+}
+
 fn alone(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("1 KiB alone");
     let dir = directory();
@@ -145,6 +174,6 @@ fn start(dir: &Path) -> JournalHandle {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = alone, crowd, stream
+    targets = by_turns, alone, crowd, stream
 }
 criterion_main!(benches);
