@@ -2,7 +2,10 @@
 //! overlay costs in sled and in memory.
 //!
 //! `cargo bench --ignore-rust-version -p cairn-rows --bench probe`. It is plain code and not a statistical bench, because
-//! each figure is a mean over many operations on data that takes a while to make. Reads and single writes are timed on the processor, cuts, merges and starts on the wall. `PROBE_ROWS` changes the number of rows, `PROBE_DIR` where they are written. The data is the same on every run.
+//! each figure is a mean over many operations on data that takes a while to make. Reads and single writes are timed on the
+//! processor, cuts, merges and starts on the wall. The data is the same on every run. `PROBE_ROWS` changes the number of
+//! rows, `PROBE_DIR` where they are written, `PROBE_CACHE_MIB` the cache of blocks; `PROBE_MEMORY=sled` or `=memory` fills one overlay only and says how much memory
+//! the process has then, which means something only in a process that has done nothing else.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +17,8 @@ use cairn_core::entropy::SeededEntropy;
 use cairn_journal::files::real::RealFiles;
 use cairn_rows::overlay::Overlay;
 use cairn_rows::{
-    CACHE_BYTES_DEFAULT, MemoryOverlays, MergePolicy, MergeProgress, Overlays, Row, Rows, RowsOptions, RunSet,
-    SledOverlays, View, merge_plan,
+    CACHE_BYTES_DEFAULT, CUT_BYTES, MemoryOverlays, MergePolicy, MergeProgress, Overlays, Row, Rows, RowsOptions,
+    RunSet, SledOverlays, View, merge_plan,
 };
 
 /// As the binary has it: the allocator makes a difference of a third.
@@ -24,7 +27,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The rows of one small PUT, roughly: version, extent, stripe, stripe's live bytes, two ledgers.
 const ROWS_PER_INDEX: u64 = 6;
-const CUT_BYTES: u64 = 64 * 1024 * 1024;
 const LOOKUPS: u64 = 300_000;
 const PAGES: u64 = 300;
 const PAGE_ROWS: usize = 1000;
@@ -181,9 +183,15 @@ fn apply(rows: &Rows, numbers: std::ops::Range<u64>) {
     }
 }
 
+/// How much memory blocks may take: the default, or `PROBE_CACHE_MIB`.
+fn cache_bytes() -> usize {
+    let mib = std::env::var("PROBE_CACHE_MIB").ok().and_then(|mib| mib.parse::<usize>().ok());
+    mib.map_or(CACHE_BYTES_DEFAULT, |mib| mib << 20)
+}
+
 fn open(overlays: Arc<dyn Overlays>, set: &RunSet, drives: &[PathBuf]) -> Rows {
     let entropy = SeededEntropy::new(1);
-    let options = RowsOptions { files: RealFiles::shared(), overlays, entropy, cache_bytes: CACHE_BYTES_DEFAULT };
+    let options = RowsOptions { files: RealFiles::shared(), overlays, entropy, cache_bytes: cache_bytes() };
     Rows::open(options, set, drives).expect("the runs are sound")
 }
 
@@ -244,11 +252,23 @@ fn time_rows(name: &str, overlays: &Arc<dyn Overlays>, directory: &Path, count: 
     report("fill a full overlay again from the log", start.elapsed(), "");
 }
 
+fn report_memory(kind: &str, sled: &SledOverlays) {
+    let overlay = if kind == "sled" { sled.fresh() } else { MemoryOverlays.fresh() }.expect("there is room");
+    time_overlay(kind, overlay.as_ref(), CUT_BYTES / 164);
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    for line in status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")) {
+        println!("  {line}");
+    }
+}
+
 fn main() {
     let count: u64 = std::env::var("PROBE_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000);
     let base = std::env::var("PROBE_DIR").unwrap_or_else(|_| std::env::temp_dir().display().to_string());
     let directory = tempfile::tempdir_in(base).expect("there is room");
     let sled = SledOverlays::discard_and_open(directory.path().join("sled")).expect("there is room");
+    if let Ok(kind) = std::env::var("PROBE_MEMORY") {
+        return report_memory(&kind, &sled);
+    }
     for rows in [count / 10, 2 * count / 5, count] {
         time_overlay("overlay in sled", sled.fresh().expect("there is room").as_ref(), rows);
         time_overlay("overlay in memory", MemoryOverlays.fresh().expect("it is only memory").as_ref(), rows);

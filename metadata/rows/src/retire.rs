@@ -80,6 +80,12 @@ impl Rows {
         if *removed > before { files.sync_dir(directory).map_err(here) } else { Ok(()) }
     }
 
+    /// The runs that are open in fewer than so many copies: a directory was lost, or a copy was refused. To be mended.
+    pub fn short_of(&self, copies: usize) -> Vec<RunId> {
+        let levels = self.shared.levels();
+        levels.runs.iter().filter(|run| run.copies().all().len() < copies).map(|run| run.name().id).collect()
+    }
+
     /// Reads every byte of a run's copies in these directories, and writes a copy anew wherever it is missing or not what
     /// it should be. Copies in other directories are left out from then on. For a thread that may block.
     ///
