@@ -160,13 +160,13 @@ impl MetadataNode {
     }
 
     /// Waits until there is a leader, everything that was committed is applied, and the sessions that this node had
-    /// before are ended. Says at once where the cluster was never formed.
+    /// before are ended. Says so where the cluster was never formed, or not to the end: then form it.
     pub async fn ready(&self) -> Result<(), StartError> {
         let inner = &self.inner;
-        if !inner.raft.is_initialized().await.map_err(StartError::Raft)? {
-            return Err(StartError::NotFormed);
-        }
         let ready = async {
+            if !inner.raft.is_initialized().await.map_err(StartError::Raft)? {
+                return Err(StartError::NotFormed);
+            }
             let mut leadership = inner.raft.leadership();
             loop {
                 leadership.wait_for(|known| known.leader.is_some()).await.map_err(|_| ended())?;
@@ -182,12 +182,16 @@ impl MetadataNode {
                 }
             }
             inner.swept.clone().wait_for(|swept| *swept).await.map_err(|_| ended())?;
-            Ok(())
+            // A formation may have been cut short between the first membership and the first operation.
+            let formed = ClusterRow::get(&RowsAt(inner.rows.view()), &());
+            let formed = formed.map_err(|error| StartError::Rows(error.into()))?;
+            formed.map(|_| ()).ok_or(StartError::NotFormed)
         };
         tokio::select! {
             biased;
-            ready = ready => ready,
             failure = inner.failure.happened() => Err(failure.into()),
+            // A failure is the cause of whatever else went wrong.
+            ready = ready => ready.map_err(|error| inner.failure.cause().map_or(error, StartError::Stopped)),
         }
     }
 

@@ -247,6 +247,7 @@ impl Keeper {
     /// Writes sound copies in place of those that were found damaged or missing.
     async fn mend(&mut self) {
         let mut damaged: Vec<_> = self.rows.take_damage().into_iter().map(|damage| damage.run).collect();
+        damaged.extend(self.rows.short_of(self.config.run_copies));
         damaged.sort_unstable();
         damaged.dedup();
         for run in damaged {

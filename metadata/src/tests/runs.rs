@@ -9,7 +9,7 @@ use cairn_machine::rows::stripe::PlacedChunk;
 use cairn_machine::{Operation, Outcome, due_until};
 
 use super::world::{World, at, dir, gateway, until, value_of, write};
-use crate::{Client, HistoryPolicy};
+use crate::{Client, CutPolicy, HistoryPolicy};
 
 async fn fill(client: &Client, from: u64, to: u64) {
     for value in from..to {
@@ -68,6 +68,7 @@ fn without_history_the_log_begins_behind_the_newest_run() {
 #[test]
 fn garbage_gets_its_run_in_time_although_nothing_else_is_written() {
     let mut world = World::new(42);
+    world.config.cut = CutPolicy { garbage_age: Duration::from_secs(600), ..CutPolicy::default() };
     world.live(async |world| {
         let node = world.start().await.unwrap();
         let client = gateway(&node).await;
