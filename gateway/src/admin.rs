@@ -39,6 +39,12 @@ impl AdminRoute {
     }
 }
 
+impl core::fmt::Debug for AdminRoute {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("AdminRoute(..)")
+    }
+}
+
 #[async_trait::async_trait]
 impl S3Route for AdminRoute {
     fn is_match(&self, _: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {

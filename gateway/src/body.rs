@@ -184,6 +184,12 @@ pub struct WatchedBody<B> {
     idle: Option<Pin<Box<Sleep>>>,
 }
 
+impl<B> core::fmt::Debug for WatchedBody<B> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "WatchedBody({} of {:?} bytes)", self.received, self.declared)
+    }
+}
+
 impl<B: Body<Data = Bytes>> WatchedBody<B> {
     /// Watches a body. `idle_max` bounds how long nothing may come.
     pub fn new(inner: B, watch: Arc<BodyWatch>, idle_max: Duration) -> Self {

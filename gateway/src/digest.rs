@@ -157,25 +157,25 @@ impl Promises {
         Ok(promises)
     }
 
-    /// `x-amz-sdk-checksum-algorithm` announces a checksum that must then be there, and be of that kind.
+    /// Two headers announce a checksum that must then be there, and be of that kind.
     fn check_announced(&self, headers: &HeaderMap) -> S3Result<()> {
-        let Some(announced) = headers.get("x-amz-sdk-checksum-algorithm") else { return Ok(()) };
-        let announced = announced.to_str().map_err(|_| s3_error!(InvalidRequest))?;
-        if announced.is_empty() {
-            return Ok(());
+        for header in ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"] {
+            let Some(announced) = headers.get(header).filter(|value| !value.is_empty()) else { continue };
+            let kind = announced.to_str().ok().and_then(kind_named).map(|(kind, _)| kind);
+            let kind = kind.ok_or_else(|| s3_error!(InvalidRequest, "Checksum algorithm provided is unsupported."))?;
+            let covered = match self.kind() {
+                Some(sent) => sent == kind,
+                // Older clients announce a checksum and send Content-MD5: the body is covered all the same.
+                None => self.md5.is_some(),
+            };
+            if !covered {
+                return Err(s3_error!(
+                    InvalidRequest,
+                    "{header} specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+                ));
+            }
         }
-        let (kind, _) = kind_named(announced)
-            .ok_or_else(|| s3_error!(InvalidRequest, "Checksum algorithm provided is unsupported."))?;
-        match self.kind() {
-            Some(sent) if sent == kind => Ok(()),
-            // Older clients announce a checksum and send Content-MD5: the body is covered all the same.
-            None if self.md5.is_some() => Ok(()),
-            _ => Err(s3_error!(
-                InvalidRequest,
-                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer \
-                 headers were found."
-            )),
-        }
+        Ok(())
     }
 
     /// Which checksum has to be computed.

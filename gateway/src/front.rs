@@ -22,6 +22,8 @@ pub struct Core {
     pub reader: ObjectReader,
     /// The memory of writes.
     pub write_budget: MemoryBudget,
+    /// The longest extent of an object that does not share a stripe.
+    pub extent_bytes_max: u64,
     /// Who owns every bucket.
     pub owner: String,
     /// Where this gateway says it is; none stands in any region.

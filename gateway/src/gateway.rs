@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::units::{MIB, PUT_BYTES_MAX};
+use cairn_core::units::{EXTENT_BYTES_MAX, MIB, PUT_BYTES_MAX};
 use cairn_core::{Clock, ClusterId, Drives, Entropy, NodeId};
 use cairn_erasure::{CodingPool, Faults, StripeReader, StripeWriter};
 use cairn_metadata::Client;
@@ -19,6 +19,7 @@ use crate::auth::{AccessKeys, Authenticator};
 use crate::budget::MemoryBudget;
 use crate::front::{Core, Front};
 use crate::host::Hosts;
+use crate::object::large::EXTENT_BYTES_MIN;
 use crate::object::packer::Packer;
 use crate::object::read::ObjectReader;
 use crate::object::stripes::Stripes;
@@ -44,6 +45,8 @@ pub struct GatewayConfig {
     pub domains: Vec<String>,
     /// The memory that writes may hold, and the memory that reads may hold.
     pub memory_bytes_max: u64,
+    /// The longest extent that an object is cut into, at most [`EXTENT_BYTES_MAX`].
+    pub extent_bytes_max: u64,
     /// How long a request waits for memory before it is told to come back later.
     pub memory_patience: Duration,
     /// How long running requests may take to finish when the server is told to stop.
@@ -56,6 +59,7 @@ impl Default for GatewayConfig {
             region: None,
             domains: Vec::new(),
             memory_bytes_max: 256 * MIB,
+            extent_bytes_max: EXTENT_BYTES_MAX,
             memory_patience: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(20),
         }
@@ -85,6 +89,14 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+}
+
+impl core::fmt::Debug for Surroundings {
+    /// Without the secret.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { cluster, node, .. } = self;
+        f.debug_struct("Surroundings").field("cluster", cluster).field("node", node).finish_non_exhaustive()
+    }
 }
 
 /// A gateway cannot be made this way: mend the configuration.
@@ -124,6 +136,7 @@ impl Gateway {
             reader: ObjectReader { client: client.clone(), stripes: reader, budget: budget() },
             stripes,
             write_budget: budget(),
+            extent_bytes_max: config.extent_bytes_max.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX),
             owner: owner.clone(),
             region: config.region,
         };

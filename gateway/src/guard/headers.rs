@@ -38,8 +38,7 @@ fn is_honoured(shape: &OperationShape, name: &str) -> bool {
 
 /// Whether a header protects the body. Checksums of kinds that are not built are refused where they are read.
 fn is_of_bodies(name: &str) -> bool {
-    let checksum =
-        name.strip_prefix("x-amz-checksum-").is_some_and(|kind| !matches!(kind, "mode" | "algorithm" | "type"));
+    let checksum = name.strip_prefix("x-amz-checksum-").is_some_and(|kind| !matches!(kind, "mode" | "type"));
     checksum || OF_BODIES.contains(&name)
 }
 

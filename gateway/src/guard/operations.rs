@@ -58,7 +58,12 @@ const READ: &[&str] = &[
 const DELETE_OBJECTS_BYTES_MAX: u64 = 8 * MIB;
 
 const OPERATIONS: &[OperationShape] = &[
-    OperationShape { name: "ListBuckets", query: &[], headers: &[], body: BodyKind::None },
+    OperationShape {
+        name: "ListBuckets",
+        query: &["continuation-token", "max-buckets", "prefix"],
+        headers: &[],
+        body: BodyKind::None,
+    },
     OperationShape {
         name: "CreateBucket",
         query: &[],

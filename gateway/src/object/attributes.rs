@@ -116,8 +116,8 @@ mod tests {
 
     #[test]
     fn metadata_is_bounded_and_sorted() {
-        let mut input = PutObjectInput::default();
-        input.metadata = Some(HashMap::from([("b".into(), "2".into()), ("a".into(), "1".into())]));
+        let metadata = Some(HashMap::from([("b".into(), "2".into()), ("a".into(), "1".into())]));
+        let mut input = PutObjectInput { metadata, ..PutObjectInput::default() };
         let described = Described::take(&mut input).unwrap();
         assert_eq!(described.metadata, [("a".into(), "1".into()), ("b".to_owned(), "2".to_owned())]);
         for (value, code) in [(2047, None), (2048, Some("MetadataTooLarge"))] {

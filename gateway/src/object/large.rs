@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cairn_core::units::{EXTENT_BYTES_MAX, MIB, VERSION_RANGES_MAX};
+use cairn_core::units::{MIB, VERSION_RANGES_MAX};
 use cairn_core::{BucketId, ObjectKey, SessionId};
 use cairn_machine::Outcome;
 use cairn_machine::operation::{NewContent, NewExtent, Operation};
@@ -23,12 +23,12 @@ use tokio::task::JoinHandle;
 
 use super::stripes::{Packing, PendingExtent, Placed, Stripes};
 use super::upload::Upload;
-use crate::budget::MemoryBudget;
 use crate::digest::{BodyHasher, Digests};
 use crate::fault::Fault;
+use crate::front::Core;
 
 /// The smallest extent that a full budget still gives.
-const EXTENT_BYTES_MIN: u64 = MIB;
+pub const EXTENT_BYTES_MIN: u64 = MIB;
 
 /// Into how many parts what is free is divided for the next extent, so that no stream takes all of it.
 const BUDGET_SHARES: u64 = 8;
@@ -67,12 +67,8 @@ pub struct Destination {
 }
 
 /// Streams a body into stripes. What it returns is durable and not visible.
-pub async fn stream(
-    stripes: &Arc<Stripes>,
-    budget: &MemoryBudget,
-    upload: &mut Upload,
-    to: &Destination,
-) -> Result<(Streamed, Digests), Fault> {
+pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Result<(Streamed, Digests), Fault> {
+    let (stripes, budget) = (&core.stripes, &core.write_budget);
     let mut hashing = Hashing::new(upload, stripes);
     let mut flushes: VecDeque<JoinHandle<Result<Placed, Fault>>> = VecDeque::new();
     let mut done = Assembly { stripes, pending: Vec::new(), manifest: None };
@@ -83,7 +79,7 @@ pub async fn stream(
         {
             done.add(joined(flush).await?).await?;
         }
-        let length = budget.share(BUDGET_SHARES, EXTENT_BYTES_MIN, EXTENT_BYTES_MAX).min(upload.left());
+        let length = budget.share(BUDGET_SHARES, EXTENT_BYTES_MIN, core.extent_bytes_max).min(upload.left());
         // The coded copy of an extent is slices of it, so its memory is its bytes and their parity.
         let memory = Arc::new(budget.reserve(stripes.footprint(length)?).await?);
         let data = upload.take(length).await?;
@@ -223,7 +219,7 @@ struct Hashing {
 }
 
 enum HashState {
-    Idle(BodyHasher),
+    Idle(Box<BodyHasher>),
     Running(JoinHandle<BodyHasher>),
     /// Only while one becomes the other.
     Taken,
@@ -231,12 +227,12 @@ enum HashState {
 
 impl Hashing {
     fn new(upload: &Upload, stripes: &Arc<Stripes>) -> Self {
-        Self { stripes: Arc::clone(stripes), state: HashState::Idle(BodyHasher::new(upload.promises())) }
+        Self { stripes: Arc::clone(stripes), state: HashState::Idle(Box::new(BodyHasher::new(upload.promises()))) }
     }
 
     async fn hasher(&mut self) -> BodyHasher {
         match std::mem::replace(&mut self.state, HashState::Taken) {
-            HashState::Idle(hasher) => hasher,
+            HashState::Idle(hasher) => *hasher,
             HashState::Running(task) => match task.await {
                 Ok(hasher) => hasher,
                 Err(error) => match error.try_into_panic() {

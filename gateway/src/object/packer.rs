@@ -91,8 +91,9 @@ impl Packer {
     pub async fn put(&self, object: SmallObject) -> Result<Outcome, Fault> {
         assert!((1..=PACKED_BYTES_MAX).contains(&(object.data.len() as u64)), "only small objects are packed");
         let (reply, answer) = oneshot::channel();
-        let stopped = |_| Fault::Unavailable("the packer has stopped".into());
-        self.queue.send(Arrival { object, reply }).await.map_err(|error| stopped(drop(error)))?;
+        if self.queue.send(Arrival { object, reply }).await.is_err() {
+            return Err(Fault::Unavailable("the packer has stopped".into()));
+        }
         answer.await.map_err(|_| Fault::Unknown("a flush broke off".into()))?
     }
 }

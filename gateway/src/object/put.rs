@@ -117,7 +117,7 @@ impl Put {
         let bucket = core.bucket(&self.bucket).await?;
         let size = self.upload.left();
         let to = Destination { bucket, key: self.key.clone() };
-        let (streamed, digests) = large::stream(&core.stripes, &core.write_budget, &mut self.upload, &to).await?;
+        let (streamed, digests) = large::stream(core, &mut self.upload, &to).await?;
         let (etag, checksum) = self.upload.finish(&digests).await?;
         let attributes = self.described.attributes(size, etag, checksum.clone());
         let (key, conditions, stripes) = (self.key, self.conditions, std::sync::Arc::clone(&core.stripes));

@@ -1,0 +1,8 @@
+//! The gateway over HTTP, as clients see it: a real server on a loopback port, a real metadata voter, drives in memory
+//! that fail on demand.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
+mod buckets;
+mod objects;
+mod requests;
+mod support;
