@@ -22,3 +22,6 @@ pub use operation::{Conditions, Operation};
 pub use outcome::{Outcome, Refusal};
 pub use row::{Row, Table};
 pub use source::{MapRows, RowError, RowSource};
+
+#[cfg(test)]
+mod tests;

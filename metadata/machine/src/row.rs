@@ -115,9 +115,14 @@ pub trait Row: Sized {
     /// The whole value.
     fn encode(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(128);
-        bytes.push(Self::VERSION);
-        self.write_value(&mut bytes);
+        self.encode_into(&mut bytes);
         Bytes::from(bytes)
+    }
+
+    /// Appends the whole value.
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        out.push(Self::VERSION);
+        self.write_value(out);
     }
 
     /// The inverse of [`Self::encode`]; `key` is only for the error.

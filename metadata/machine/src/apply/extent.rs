@@ -51,7 +51,7 @@ pub(crate) fn add<S: RowSource + ?Sized>(
         if let ExtentPlace::Stripe { stripe, .. } = &place {
             stripe::gain(rows, *stripe, new.length)?;
         }
-        rows.put_at(key, ExtentRow { place, length: new.length, references: 1, profile })?;
+        rows.put_at(&key, ExtentRow { place, length: new.length, references: 1, profile })?;
         ranges.push(ExtentRange { extent: new.id, offset: 0, length: new.length });
         bytes += u64::from(new.length);
     }

@@ -191,7 +191,7 @@ impl<'k> Object<'k> {
                     self.demote(rows, &replaced)?;
                     let key = older_key(self.bucket, self.key, old);
                     let row = rows.get_at::<OlderVersionRow>(&key)?.ok_or_else(|| missing(&key))?;
-                    rows.remove_at::<OlderVersionRow>(key)?;
+                    rows.remove_at::<OlderVersionRow>(&key)?;
                     self.give_up(rows, context, &row.0)?;
                 }
                 _ => self.demote(rows, &replaced)?,
@@ -208,14 +208,14 @@ impl<'k> Object<'k> {
             self.ledger.bytes += attributes.size;
         }
         self.ledger.versions += 1;
-        rows.put_at(self.newest_key.clone(), ObjectRow { version, null, modified: context.time, kind, older_null })?;
+        rows.put_at(&self.newest_key, ObjectRow { version, null, modified: context.time, kind, older_null })?;
         Ok(version)
     }
 
     /// The newest version becomes an older one.
     fn demote<S: RowSource + ?Sized>(&self, rows: &mut Transaction<'_, S>, row: &ObjectRow) -> Result<(), Stop> {
         let older = OlderVersionRow(ObjectRow { older_null: None, ..row.clone() });
-        rows.put_at(older_key(self.bucket, self.key, row.version), older)
+        rows.put_at(&older_key(self.bucket, self.key, row.version), older)
     }
 
     /// A version is no more: what it referred to is released, and the ledger knows.
@@ -264,10 +264,10 @@ impl<'k> Object<'k> {
         let newest = self.newest.clone().expect("where there is a version there is a newest one");
         self.give_up(rows, context, row)?;
         if newest.version != row.version {
-            rows.remove_at::<OlderVersionRow>(older_key(self.bucket, self.key, row.version))?;
+            rows.remove_at::<OlderVersionRow>(&older_key(self.bucket, self.key, row.version))?;
             if row.null {
                 let without = ObjectRow { older_null: None, ..(*newest).clone() };
-                rows.put_at(self.newest_key.clone(), without)?;
+                rows.put_at(&self.newest_key, without)?;
             }
             return Ok(());
         }
@@ -281,15 +281,15 @@ impl<'k> Object<'k> {
             _ => rows.first::<OlderVersionRow>(&prefix, 1)?.pop(),
         };
         let Some((key, next)) = next else {
-            return rows.remove_at::<ObjectRow>(self.newest_key.clone());
+            return rows.remove_at::<ObjectRow>(&self.newest_key);
         };
-        rows.remove_at::<OlderVersionRow>(key)?;
+        rows.remove_at::<OlderVersionRow>(&key)?;
         let next = &next.0;
         if next.object().is_some() {
             self.ledger.objects += 1;
         }
         let older_null = newest.older_null.filter(|&null| null != next.version);
-        rows.put_at(self.newest_key.clone(), ObjectRow { older_null, ..next.clone() })
+        rows.put_at(&self.newest_key, ObjectRow { older_null, ..next.clone() })
     }
 }
 

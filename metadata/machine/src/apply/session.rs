@@ -88,7 +88,7 @@ pub(crate) fn end<S: RowSource + ?Sized>(
     rows.remove::<SessionRow>(&id)?;
     let slots_max = usize::try_from(SESSION_SLOTS).expect("1,024 fits");
     for key in rows.keys::<SlotRow>(&prefix(Table::Slot, id), slots_max)? {
-        rows.remove_at::<SlotRow>(key)?;
+        rows.remove_at::<SlotRow>(&key)?;
     }
     // Nothing of an ended session can be committed, so these say nothing any more. More than one step of them are left
     // only by a session that lost a thousand stripes between two renewals; what remains is inert.
@@ -146,7 +146,7 @@ fn drop_spent<S: RowSource + ?Sized>(
         if write.counter >= below {
             break;
         }
-        rows.remove_at::<SpentWriteRow>(key)?;
+        rows.remove_at::<SpentWriteRow>(&key)?;
     }
     Ok(())
 }

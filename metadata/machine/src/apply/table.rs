@@ -2,7 +2,6 @@
 //! however many change them. A busy ledger, session or stripe costs an entry of a thousand operations one row.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map;
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -23,12 +22,6 @@ pub(crate) struct Entry<R> {
     touched: u64,
 }
 
-impl<R> Clone for Entry<R> {
-    fn clone(&self) -> Self {
-        Self { row: self.row.clone(), below: self.below, dirty: self.dirty, touched: self.touched }
-    }
-}
-
 /// One table.
 #[derive(Debug)]
 pub(crate) struct TableRows<R: Row> {
@@ -44,6 +37,10 @@ impl<R: Row> Default for TableRows<R> {
 }
 
 impl<R: Row> TableRows<R> {
+    fn find(&mut self, key: &[u8]) -> Option<(&Bytes, &mut Entry<R>)> {
+        self.entries.range_mut::<[u8], _>((Bound::Included(key), Bound::Included(key))).next()
+    }
+
     /// What is known of a row, and whether this operation touches it for the first time.
     pub(crate) fn touch(&mut self, key: &[u8], operation: u64) -> Option<(Option<Rc<R>>, bool)> {
         let entry = self.entries.get_mut(key)?;
@@ -59,22 +56,18 @@ impl<R: Row> TableRows<R> {
     }
 
     /// Writes a row, or removes it. Says whether this operation touches it for the first time.
-    pub(crate) fn write(&mut self, key: Bytes, row: Option<Rc<R>>, operation: u64) -> bool {
-        match self.entries.entry(key) {
-            btree_map::Entry::Occupied(mut slot) => {
-                let entry = slot.get().clone();
-                let first = entry.touched != operation;
-                let below = entry.below;
-                self.undo.push((slot.key().clone(), Some(entry)));
-                slot.insert(Entry { row, below, dirty: true, touched: operation });
-                first
-            }
-            btree_map::Entry::Vacant(slot) => {
-                self.undo.push((slot.key().clone(), None));
-                slot.insert(Entry { row, below: None, dirty: true, touched: operation });
-                true
-            }
-        }
+    pub(crate) fn write(&mut self, key: &[u8], row: Option<Rc<R>>, operation: u64) -> bool {
+        let Some((key, entry)) = self.find(key) else {
+            let key = Bytes::copy_from_slice(key);
+            self.undo.push((key.clone(), None));
+            self.entries.insert(key, Entry { row, below: None, dirty: true, touched: operation });
+            return true;
+        };
+        let first = entry.touched != operation;
+        let now = Entry { row, below: entry.below, dirty: true, touched: operation };
+        let undo = (key.clone(), Some(core::mem::replace(entry, now)));
+        self.undo.push(undo);
+        first
     }
 
     /// The rows under a prefix that this entry knows of, in order.
@@ -108,12 +101,16 @@ impl<R: Row> TableRows<R> {
     }
 
     /// What the entry changed, in order of the keys. A row that came and went inside the entry is no change.
-    pub(crate) fn into_effects(self, effects: &mut Vec<(Bytes, Option<Bytes>)>) {
+    pub(crate) fn into_effects(self, effects: &mut Vec<(Bytes, Option<Bytes>)>, buffer: &mut Vec<u8>) {
         assert!(self.undo.is_empty(), "an operation is kept or rolled back before its entry ends");
         for (key, entry) in self.entries {
             match entry.row {
                 _ if !entry.dirty => {}
-                Some(row) => effects.push((key, Some(row.encode()))),
+                Some(row) => {
+                    buffer.clear();
+                    row.encode_into(buffer);
+                    effects.push((key, Some(Bytes::copy_from_slice(buffer))));
+                }
                 None if entry.below == Some(false) => {}
                 None => effects.push((key, None)),
             }

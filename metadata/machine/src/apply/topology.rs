@@ -123,7 +123,7 @@ pub(crate) fn set_drive_state<S: RowSource + ?Sized>(
         }
         _ => return Err(malformed("no road leads from that state to the other")),
     }
-    rows.put_at(key, DriveRow { state: to, since: context.index, changed: context.time, ..(*row).clone() })?;
+    rows.put_at(&key, DriveRow { state: to, since: context.index, changed: context.time, ..(*row).clone() })?;
     Ok(Outcome::Done)
 }
 

@@ -99,8 +99,8 @@ macro_rules! tables {
             }
 
             fn into_effects(self) -> Vec<(Bytes, Option<Bytes>)> {
-                let mut effects = Vec::new();
-                $(self.$table.into_effects(&mut effects);)*
+                let (mut effects, mut buffer) = (Vec::new(), Vec::new());
+                $(self.$table.into_effects(&mut effects, &mut buffer);)*
                 effects
             }
         }
@@ -140,11 +140,13 @@ pub(crate) struct Transaction<'a, S: RowSource + ?Sized> {
     operation: u64,
     rows: usize,
     bytes: usize,
+    /// Where keys are written before they are looked up: most lookups find what is known and keep nothing.
+    key: Vec<u8>,
 }
 
 impl<'a, S: RowSource + ?Sized> Transaction<'a, S> {
     pub(crate) fn new(below: &'a S) -> Self {
-        Self { below, tables: Tables::default(), operation: 1, rows: 0, bytes: 0 }
+        Self { below, tables: Tables::default(), operation: 1, rows: 0, bytes: 0, key: Vec::new() }
     }
 
     /// Begins the next operation: what it touches is counted from zero.
@@ -178,20 +180,29 @@ impl<'a, S: RowSource + ?Sized> Transaction<'a, S> {
         Ok(())
     }
 
+    /// Calls with the bytes of a key, which are written to a buffer that is used again.
+    fn with_key<R: Row, T>(&mut self, key: &R::Key, call: impl FnOnce(&mut Self, &[u8]) -> T) -> T {
+        let mut bytes = core::mem::take(&mut self.key);
+        bytes.clear();
+        bytes.push(R::TABLE as u8);
+        R::write_key(key, &mut bytes);
+        let result = call(self, &bytes);
+        self.key = bytes;
+        result
+    }
+
     /// A row.
     pub(crate) fn get<R: Tabled>(&mut self, key: &R::Key) -> Result<Option<Rc<R>>, Stop> {
-        self.get_at(&R::key(key))
+        self.with_key::<R, _>(key, |rows, key| rows.get_at(key))
     }
 
     /// A row that must be there because another one says so. That it is not is damage, and no refusal.
     pub(crate) fn must<R: Tabled>(&mut self, key: &R::Key) -> Result<Rc<R>, Stop> {
-        let key = R::key(key);
-        let missing = || RowError::missing::<R>(&key);
-        self.get_at(&key)?.ok_or_else(|| Stop::Rows(missing()))
+        self.with_key::<R, _>(key, |rows, key| rows.get_at(key)?.ok_or_else(|| Stop::Rows(RowError::missing::<R>(key))))
     }
 
     /// A row by its whole key.
-    pub(crate) fn get_at<R: Tabled>(&mut self, key: &Bytes) -> Result<Option<Rc<R>>, Stop> {
+    pub(crate) fn get_at<R: Tabled>(&mut self, key: &[u8]) -> Result<Option<Rc<R>>, Stop> {
         if let Some((row, first)) = R::of_mut(&mut self.tables).touch(key, self.operation) {
             if first {
                 self.count(1, 0)?;
@@ -201,17 +212,18 @@ impl<'a, S: RowSource + ?Sized> Transaction<'a, S> {
         let value = self.below.get(key)?;
         self.count(1, value.as_ref().map_or(0, Bytes::len))?;
         let row = value.map(|value| R::decode(key, &value)).transpose()?.map(Rc::new);
-        R::of_mut(&mut self.tables).remember(key.clone(), row.clone(), self.operation);
+        let known = R::of_mut(&mut self.tables);
+        known.remember(Bytes::copy_from_slice(key), row.clone(), self.operation);
         Ok(row)
     }
 
     /// Writes a row.
     pub(crate) fn put<R: Tabled>(&mut self, key: &R::Key, row: R) -> Result<(), Stop> {
-        self.put_at(R::key(key), row)
+        self.with_key::<R, _>(key, |rows, key| rows.put_at(key, row))
     }
 
     /// Writes a row by its whole key.
-    pub(crate) fn put_at<R: Tabled>(&mut self, key: Bytes, row: R) -> Result<(), Stop> {
+    pub(crate) fn put_at<R: Tabled>(&mut self, key: &[u8], row: R) -> Result<(), Stop> {
         let bytes = key.len() + row.weight();
         let first = R::of_mut(&mut self.tables).write(key, Some(Rc::new(row)), self.operation);
         self.count(usize::from(first), bytes)
@@ -219,14 +231,13 @@ impl<'a, S: RowSource + ?Sized> Transaction<'a, S> {
 
     /// Removes a row.
     pub(crate) fn remove<R: Tabled>(&mut self, key: &R::Key) -> Result<(), Stop> {
-        self.remove_at::<R>(R::key(key))
+        self.with_key::<R, _>(key, |rows, key| rows.remove_at::<R>(key))
     }
 
     /// Removes a row by its whole key.
-    pub(crate) fn remove_at<R: Tabled>(&mut self, key: Bytes) -> Result<(), Stop> {
-        let bytes = key.len();
+    pub(crate) fn remove_at<R: Tabled>(&mut self, key: &[u8]) -> Result<(), Stop> {
         let first = R::of_mut(&mut self.tables).write(key, None, self.operation);
-        self.count(usize::from(first), bytes)
+        self.count(usize::from(first), key.len())
     }
 
     /// The first rows under a prefix, in order of their keys, at most so many.

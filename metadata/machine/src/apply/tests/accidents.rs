@@ -113,7 +113,7 @@ fn two_daemons_move_one_position_and_one_of_them_wins() {
     let (mut lab, bucket) = Lab::formed();
     let (stripe, _) = lab.put(bucket, "a");
     let from = PlacedChunk { drive: DriveId(0), write: stripe.0 };
-    let mut attempt = |lab: &mut Lab, drive| {
+    let attempt = |lab: &mut Lab, drive| {
         let to = PlacedChunk { drive: DriveId(drive), write: lab.write(REPAIR) };
         (to, lab.one(REPAIR, Operation::MovePosition { stripe, position: 0, from, to }))
     };
@@ -284,13 +284,11 @@ fn bytes_in_a_row_move_into_a_stripe() {
 fn a_long_object_comes_and_goes_in_steps() {
     let (mut lab, bucket) = Lab::formed();
     let manifest = ManifestId(lab.write(GATE));
-    let mut pages = 0;
-    for _ in 0..3 {
+    for pages in 0..3 {
         let stripe = StripeId(lab.write(GATE));
         let extents = (0..64).map(|ordinal| in_stripe(stripe, ordinal)).collect();
         let outcomes = lab.propose(GATE, packed(stripe, vec![page(manifest, pages, extents)]));
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
-        pages += 1;
     }
     let put = |size| put_with(bucket, "long", size, NewContent::Manifest(manifest), Conditions::default());
     assert!(is_malformed(&lab.one(GATE, put(1))), "not the size of the pages");

@@ -149,3 +149,41 @@ fn versions_are_never_switched_off_again() {
     assert!(is_malformed(&lab.one(GATE, set(Versioning::Off))));
     assert_eq!(lab.get::<BucketRow>(&id).unwrap().versioning, Versioning::Enabled);
 }
+
+#[test]
+fn garbage_waits_for_a_majority_of_voters_and_for_every_session() {
+    use crate::rows::session::SessionRow;
+    use crate::rows::topology::NodeRow;
+    let (mut lab, _) = Lab::formed();
+    let voters = |lab: &mut Lab, runs: &[u64]| {
+        for (voter, &run) in (VOTER..).zip(runs) {
+            let row = NodeRow { zone: String::new(), joined: WallTime(0), voter: Some(voter) };
+            let node = if voter == VOTER { NODE } else { NodeId(voter) };
+            let run = VoterRow { run_index: LogIndex(run) };
+            lab.rows.apply([(NodeRow::key(&node), Some(row.encode())), (VoterRow::key(&voter), Some(run.encode()))]);
+        }
+    };
+    for session in [GATE, REPAIR] {
+        let row = SessionRow { reads_from: LogIndex(1000), ..lab.get::<SessionRow>(&session).unwrap() };
+        lab.rows.apply([(SessionRow::key(&session), Some(row.encode()))]);
+    }
+    for (runs, passed) in [
+        (&[7][..], 7),
+        (&[7, 0], 0),
+        (&[9, 7], 7),
+        (&[0, 7, 9], 7),
+        (&[9, 0, 0], 0),
+        (&[9, 9, 2000, 3000], 9),
+        (&[0, 0, 5, 6, 7], 5),
+        (&[2000, 2000, 2000], 1000),
+    ] {
+        let mut lab = lab.clone();
+        voters(&mut lab, runs);
+        assert_eq!(due_until(&lab.rows).unwrap(), LogIndex(passed + 1), "{runs:?}");
+    }
+    // A node that does not vote has no say.
+    let row = NodeRow { zone: String::new(), joined: WallTime(0), voter: None };
+    lab.rows.apply([(NodeRow::key(&NodeId(70)), Some(row.encode()))]);
+    voters(&mut lab, &[4]);
+    assert_eq!(due_until(&lab.rows).unwrap(), LogIndex(5));
+}
