@@ -38,6 +38,7 @@ mod reader;
 mod record;
 pub mod recovery;
 mod seal;
+mod sealed;
 mod segments;
 mod usage;
 mod writer;

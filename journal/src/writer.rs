@@ -30,6 +30,7 @@ use crate::place::Place;
 use crate::reader::Reader;
 use crate::record::Append;
 use crate::seal::seal;
+use crate::sealed::is_empty;
 use crate::segments::{Counts, Segment, Segments};
 
 /// The most records in one group: bounds the header that recovery reads.
@@ -66,9 +67,12 @@ impl Active {
 
     /// Has the footer say that a record is gone.
     fn punched(&mut self, place: Place) {
-        let at = self.entries.binary_search_by_key(&place.offset, |entry| entry.offset);
-        let at = at.expect("whatever was appended to this segment is listed");
-        self.entries[at].kind = EntryKind::Gone;
+        // What recovery did not believe is not listed, or not as a record, and stays so.
+        if let Ok(at) = self.entries.binary_search_by_key(&place.offset, |entry| entry.offset)
+            && self.entries[at].kind == EntryKind::Record
+        {
+            self.entries[at].kind = EntryKind::Gone;
+        }
     }
 
     /// Whether so much more fits, with the footer that is due at the end.
@@ -213,15 +217,19 @@ impl Writer {
         if let Some(active) = self.active.as_mut().filter(|active| active.segment.key.ordinal == place.segment) {
             active.punched(place);
         }
-        let removable = {
+        let seems_empty = {
+            // A record that recovery did not believe was never counted: figures may be one off until the next start.
             let mut counts = segment.counts();
-            assert!(counts.live_records > 0, "the record was live");
-            counts.live_records -= 1;
-            counts.live_bytes -= place.stored_bytes();
-            counts.punched_bytes += given_back;
+            counts.live_records = counts.live_records.saturating_sub(1);
+            counts.live_bytes = counts.live_bytes.saturating_sub(place.stored_bytes());
+            let held_bytes = counts.live_bytes + counts.damaged_bytes;
+            counts.punched_bytes = (counts.punched_bytes + given_back).min(counts.end.saturating_sub(held_bytes));
             counts.sealed && counts.live_records == 0
         };
-        if removable {
+        let path = self.segments.path(place.segment);
+        if seems_empty
+            && is_empty(&file, place.segment).map_err(|source| JournalError::io("read the footer of", &path, source))?
+        {
             self.remove_segments(&[place.segment])?;
         }
         Ok(true)
@@ -372,14 +380,13 @@ impl Writer {
             Ok(length) => length,
             Err(source) => return self.poison("seal", self.segments.path(key.ordinal), source),
         };
-        let empty = {
+        {
             let mut counts = active.segment.counts();
             counts.length = length;
             counts.end = length;
             counts.sealed = true;
-            counts.live_records == 0
-        };
-        if empty {
+        }
+        if active.entries.iter().all(|entry| entry.kind != EntryKind::Record) {
             self.remove_segments(&[key.ordinal])?;
         }
         Ok(())

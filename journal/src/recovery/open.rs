@@ -17,14 +17,11 @@ use super::source::{Source, View};
 use super::{Damage, DamageKind, Owner, Recovery};
 use crate::error::JournalError;
 use crate::files::{DirEntry, File, Files};
-use crate::format::{
-    BLOCK_BYTES, ENVELOPE_BYTES, Entry, EntryKind, Envelope, Footer, Look, SegmentHeader, SegmentKey, VERSION,
-    segment_ordinal,
-};
+use crate::format::{BLOCK_BYTES, Entry, EntryKind, Footer, Look, SegmentHeader, SegmentKey, VERSION, segment_ordinal};
 use crate::journal::Journal;
 use crate::options::{Options, OwnerKind};
-use crate::record::RecordInfo;
 use crate::seal::seal;
+use crate::sealed::{is_there, read_footer};
 use crate::segments::{Counts, Segment, Segments};
 use crate::writer::{Active, Writer};
 
@@ -154,7 +151,7 @@ impl Opening<'_> {
 
     fn look(&self, ordinal: u32) -> Result<Kind, JournalError> {
         let (path, file, length) = self.open_file(ordinal)?;
-        if read_footer(&*file, ordinal, length, &path, self.options.owner)?.is_some() {
+        if footer_of(&*file, ordinal, length, &path, self.options.owner)?.is_some() {
             return Ok(Kind::Sealed);
         }
         let source = Source::new(&*file, View::Kernel, length);
@@ -193,7 +190,7 @@ impl Opening<'_> {
     /// A segment with a sound footer: told from that, without a look at the records. Says whether it was removed.
     fn take_sealed(&mut self, ordinal: u32) -> Result<bool, JournalError> {
         let (path, file, length) = self.open_file(ordinal)?;
-        let Some(footer) = read_footer(&*file, ordinal, length, &path, self.options.owner)? else {
+        let Some(footer) = footer_of(&*file, ordinal, length, &path, self.options.owner)? else {
             let source = io::Error::new(io::ErrorKind::InvalidData, "the footer changed while the journal was opened");
             return Err(JournalError::io("read", &path, source));
         };
@@ -302,23 +299,10 @@ fn look_at_sealed(file: &dyn File, ordinal: u32, entry: &Entry) -> Told {
         return Told::Gone;
     }
     let Some(info) = entry.info(ordinal) else { return damaged(DamageKind::Damaged) };
-    match is_there(file, &info) {
+    match is_there(file, entry) {
         Ok(true) => Told::Found(info),
         Ok(false) => Told::Gone,
         Err(_) => damaged(DamageKind::Unreadable),
-    }
-}
-
-/// Asks the filesystem for holes, which costs no read; where it cannot tell, the header is read.
-fn is_there(file: &dyn File, info: &RecordInfo) -> io::Result<bool> {
-    match file.next_data(info.place.offset) {
-        Ok(data) => Ok(data.is_some_and(|data| data < info.place.offset + BLOCK_BYTES)),
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            let mut front = [0; ENVELOPE_BYTES];
-            file.read_exact_at(&mut front, info.place.offset)?;
-            Ok(Envelope::peek(&front) != Look::Zero)
-        }
-        Err(error) => Err(error),
     }
 }
 
@@ -337,22 +321,15 @@ fn counts(entries: &[Entry], told: &[Told]) -> Counts {
     }
 }
 
-fn read_footer(
+/// The footer, if it is sound and this owner's.
+fn footer_of(
     file: &dyn File,
     ordinal: u32,
     length: u64,
     path: &Path,
     owner: OwnerKind,
 ) -> Result<Option<Footer>, JournalError> {
-    if length < 2 * BLOCK_BYTES || !length.is_multiple_of(BLOCK_BYTES) || length > 2 * Options::SEGMENT_BYTES_MAX {
-        return Ok(None);
-    }
-    let source = Source::new(file, View::Kernel, length);
-    // A footer that cannot be read is a segment that is scanned; whether the device is failing shows there.
-    let Ok(last) = source.read(length - BLOCK_BYTES, BLOCK_BYTES) else { return Ok(None) };
-    let Some(start) = Footer::peek(&last, length) else { return Ok(None) };
-    let Ok(bytes) = source.read(start, length - start) else { return Ok(None) };
-    match Footer::decode(&bytes, ordinal, start) {
+    match read_footer(file, ordinal, length) {
         Look::Sound(footer) => {
             check_owner(path, footer.trailer.owner, owner)?;
             Ok(Some(footer))

@@ -207,3 +207,18 @@ fn no_room_for_a_footer_is_no_reason_not_to_start() {
     assert!(matches!(journal.append_group(vec![append(5, 1)]), Err(JournalError::Full { .. })));
     assert!(journal.punch(places[0], &name(0)).unwrap(), "deleting goes on");
 }
+
+#[test]
+fn a_punch_of_what_was_not_believed_costs_no_neighbour() {
+    let files = disk(1);
+    let (mut journal, ..) = open(&files);
+    let places = journal.append_group(vec![append(0, 6000), append(1, 6000)]).unwrap();
+    drop(journal);
+    files.flip_bit(&segment_path(1), places[0].offset + 5000, 1).unwrap();
+    let (mut journal, recovery, _) = open(&files);
+    assert_eq!((recovery.torn, recovery.records), (1, 1), "the body is not what its head says");
+    assert!(journal.punch(places[0], &name(0)).unwrap());
+    check_record(&journal, places[1], 1, 6000);
+    assert!(journal.punch(places[1], &name(1)).unwrap());
+    assert_eq!(journal.reader().segments(), [0; 0]);
+}
