@@ -1,1 +1,222 @@
-fn main() {}
+//! Commits on real files: what a voter with its log on three directories does, against what the device does.
+//!
+//! ```text
+//! cargo bench -p cairn-metadata --bench commit            in a directory below the system's temporary one
+//! CAIRN_BENCH_DIR=/mnt/disk cargo bench ...               elsewhere
+//! ```
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cairn_core::clock::SystemClock;
+use cairn_core::entropy::SystemEntropy;
+use cairn_core::{BucketId, BucketName, ClusterId, DriveId, ExtentId, Geometry, NodeId, ObjectKey};
+use cairn_journal::files::real::RealFiles;
+use cairn_machine::batch::FUNCTION_VERSION;
+use cairn_machine::operation::{Conditions, NewContent, NewDrive, NewExtent, NewPlace};
+use cairn_machine::rows::object::{Attributes, ContentHeaders, Etag};
+use cairn_machine::rows::profile::ProfileId;
+use cairn_machine::rows::session::SessionKind;
+use cairn_machine::{Operation, Outcome};
+use cairn_metadata::{Client, MetadataNode, NodeConfig};
+use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Shell, VoterId};
+use cairn_rows::{RowsOptions, SledOverlays};
+
+const COPIES: usize = 3;
+const OBJECT_BYTES: usize = 4096;
+const ROUND: Duration = Duration::from_secs(3);
+
+fn main() {
+    let parent = std::env::var_os("CAIRN_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let dir = tempfile::Builder::new().prefix("cairn-commit").tempdir_in(parent).expect("a directory to work in");
+    println!("{} (state machine {FUNCTION_VERSION}, {COPIES} directories, objects of {OBJECT_BYTES} bytes, here)", dir.path().display());
+    bare(dir.path());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    runtime.block_on(measure(dir.path()));
+}
+
+/// What one write and one fdatasync of 8 KiB take: no commit can be quicker.
+fn bare(dir: &Path) {
+    let file = File::create(dir.join("bare")).expect("a file");
+    file.set_len(64 << 20).expect("room");
+    file.sync_all().expect("a sync");
+    let mut times = Vec::new();
+    for n in 0..400 {
+        let begin = Instant::now();
+        file.write_all_at(&[7; 8192], n * 8192).expect("a write");
+        file.sync_data().expect("a sync");
+        times.push(begin.elapsed());
+    }
+    report("bare write and fdatasync of 8 KiB", &mut times);
+}
+
+async fn start(dir: &Path) -> MetadataNode {
+    let clock = SystemClock::start();
+    let entropy = SystemEntropy::shared();
+    let files = RealFiles::shared();
+    let mut drives = Vec::new();
+    let mut run_directories = Vec::new();
+    for n in 0..COPIES as u64 {
+        let dir = dir.join(format!("d{n}"));
+        let runs = dir.join("runs");
+        std::fs::create_dir_all(&runs).expect("a directory");
+        run_directories.push(runs);
+        drives.push(LogDrive { id: DriveId(n), dir, files: files.clone() });
+    }
+    let node = NodeId(1);
+    let identity = LogIdentity { cluster: ClusterId(1), node, voter: VoterId(1) };
+    let mut options = Options::new(clock.clone());
+    options.copies_wanted = COPIES as u8;
+    let (log, recovered) =
+        OpLog::open(drives, identity, options, entropy.clone(), Shell::Thread).await.expect("the log opens");
+    let overlays = SledOverlays::discard_and_open(dir.join("overlay")).expect("sled opens");
+    let rows = RowsOptions { files, overlays: Arc::new(overlays), entropy: entropy.clone(), cache_bytes: 16 << 20 };
+    let config = NodeConfig::new(node, 1, run_directories, COPIES);
+    let metadata = MetadataNode::start(config, log, recovered, rows, clock, entropy).await.expect("the node starts");
+    let form = Operation::Form {
+        cluster: ClusterId(1),
+        node,
+        zone: String::new(),
+        drives: (0..COPIES as u64).map(|n| NewDrive { id: DriveId(n), weight: 1, label: String::new() }).collect(),
+        standard: Geometry::new(2, 1).expect("two and one"),
+        access_key: "root".into(),
+        sealed_secret: vec![1].into(),
+        voter: 1,
+    };
+    metadata.form(form).await.expect("it forms");
+    metadata.ready().await.expect("it is ready");
+    metadata
+}
+
+async fn measure(dir: &Path) {
+    let node = start(dir).await;
+    let client = node.client(SessionKind::Gateway).await.expect("a session");
+    let create =
+        Operation::CreateBucket { name: BucketName::new("bench").expect("a name"), owner: "root".into() };
+    let [Outcome::BucketCreated(bucket)] = client.propose(vec![create]).await.expect("an answer")[..] else {
+        panic!("no bucket");
+    };
+
+    let mut times = Vec::new();
+    for n in 0..500 {
+        let begin = Instant::now();
+        put(&client, bucket, &format!("lone/{n}")).await;
+        times.push(begin.elapsed());
+    }
+    report("a lone PUT", &mut times);
+    let mut times = Vec::new();
+    for _ in 0..2000 {
+        let begin = Instant::now();
+        client.read().await.expect("a view");
+        times.push(begin.elapsed());
+    }
+    report("a lone linearizable view", &mut times);
+
+    for clients in [1, 8, 64, 512] {
+        crowd(&node, &client, bucket, clients).await;
+    }
+    reads(&client, 64).await;
+    client.close().await;
+    node.close().await.expect("it closes");
+}
+
+async fn put(client: &Client, bucket: BucketId, key: &str) {
+    let ticket = client.begin_write();
+    let extent = NewExtent {
+        id: ExtentId { write: ticket.id(), ordinal: 0 },
+        length: OBJECT_BYTES as u32,
+        place: NewPlace::Here(vec![7; OBJECT_BYTES].into()),
+    };
+    let put = Operation::PutObject {
+        bucket,
+        key: ObjectKey::new(key).expect("a key"),
+        attributes: Attributes {
+            size: OBJECT_BYTES as u64,
+            etag: Etag { md5: [7; 16], parts: None },
+            profile: ProfileId::STANDARD,
+            headers: ContentHeaders::default(),
+            metadata: Vec::new(),
+            checksum: None,
+            tags: None,
+        },
+        content: NewContent::Extents(vec![extent]),
+        conditions: Conditions::default(),
+        session: client.session(),
+    };
+    let outcomes = client.propose(vec![put]).await.expect("an answer");
+    assert!(matches!(outcomes[..], [Outcome::Put { .. }]), "{outcomes:?}");
+}
+
+async fn crowd(node: &MetadataNode, client: &Client, bucket: BucketId, clients: u64) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let before = node.status();
+    let begin = Instant::now();
+    let tasks: Vec<_> = (0..clients)
+        .map(|n| {
+            let (client, stop) = (client.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                let mut count = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let begin = Instant::now();
+                    put(&client, bucket, &format!("crowd/{clients}/{n}/{count}")).await;
+                    times.push(begin.elapsed());
+                    count += 1;
+                }
+                times
+            })
+        })
+        .collect();
+    tokio::time::sleep(ROUND).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await.expect("a client"));
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let after = node.status();
+    let entries = after.last_index.0 - before.last_index.0;
+    let groups = after.log.groups - before.log.groups;
+    println!(
+        "{clients:>4} clients: {:>8.0} commits/s, {:.1} proposals an entry, {:.0} groups/s, runs {} of {} MiB, failure {:?}",
+        times.len() as f64 / seconds,
+        times.len() as f64 / entries as f64,
+        groups as f64 / seconds,
+        after.rows.runs,
+        after.rows.run_bytes >> 20,
+        after.failure,
+    );
+    report("     each", &mut times);
+}
+
+async fn reads(client: &Client, readers: u64) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let count = Arc::new(AtomicU64::new(0));
+    let tasks: Vec<_> = (0..readers)
+        .map(|_| {
+            let (client, stop, count) = (client.clone(), stop.clone(), count.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    client.read().await.expect("a view");
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(ROUND).await;
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.expect("a reader");
+    }
+    println!("{readers:>4} readers: {:>8.0} linearizable views/s", count.load(Ordering::Relaxed) as f64 / ROUND.as_secs_f64());
+}
+
+fn report(what: &str, times: &mut [Duration]) {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    println!("{what}: p50 {:?}, p95 {:?}, p99 {:?}, max {:?}", at(0.5), at(0.95), at(0.99), at(1.0));
+}
