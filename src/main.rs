@@ -80,8 +80,10 @@ fn one_line(error: &dyn std::error::Error) -> String {
     line.replace('\n', " ")
 }
 
+/// What is logged to standard error: warnings, or what `CAIRN_LOG` asks for. s3s calls every refused request an error of
+/// its own; the gateway has its own line for them.
 fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -26,7 +26,7 @@ use crate::object::stripes::Stripes;
 use crate::request_id::RequestIds;
 use crate::seal::SecretSealer;
 use crate::server;
-use crate::service::Service;
+use crate::service::{RequestBody, Service};
 use crate::topology::Topology;
 
 /// The longest XML body that s3s keeps. The guards' bounds are tighter; this is the last line.
@@ -150,6 +150,11 @@ impl Gateway {
         let ids = RequestIds::new(node, &*entropy);
         let service = Arc::new(Service { s3: builder.build(), ids, client, clock });
         Ok(Self { service, shutdown_grace: config.shutdown_grace })
+    }
+
+    /// Answers one request without a connection: for simulations.
+    pub async fn answer<B: RequestBody>(&self, request: http::Request<B>) -> s3s::HttpResponse {
+        self.service.answer(request).await
     }
 
     /// Serves connections until `shutdown` is done; running requests may finish within the configured time. Says how many

@@ -7,11 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_core::Clock;
 use cairn_metadata::Client;
 use http::{Method, Request, StatusCode, header};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{Body, HttpResponse, S3Error, s3_error};
 
@@ -38,6 +37,11 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
 }
 
+/// A body as requests bring it.
+pub trait RequestBody: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static {}
+
+impl<B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static> RequestBody for B {}
+
 /// What stays of a request when it has gone into s3s.
 struct Remembered {
     method: Method,
@@ -45,8 +49,8 @@ struct Remembered {
 }
 
 impl Service {
-    /// Answers one request. Whatever happens, there is an answer.
-    pub async fn answer(&self, request: Request<Incoming>) -> HttpResponse {
+    /// Answers one request, from a connection or from a simulation. Whatever happens, there is an answer.
+    pub async fn answer<B: RequestBody>(&self, request: Request<B>) -> HttpResponse {
         let (id, begun) = (self.ids.next(), self.clock.elapsed());
         let remembered = Remembered { method: request.method().clone(), path: request.uri().path().to_owned() };
         let answered = match self.health(&request).await {
@@ -67,7 +71,7 @@ impl Service {
         answered
     }
 
-    async fn s3(&self, request: Request<Incoming>) -> HttpResponse {
+    async fn s3<B: RequestBody>(&self, request: Request<B>) -> HttpResponse {
         let (mut parts, incoming) = request.into_parts();
         let watch = Arc::new(BodyWatch::default());
         parts.extensions.insert(Arc::clone(&watch));
@@ -98,7 +102,7 @@ impl Service {
     }
 
     /// Health, for whoever comes without a signature: `/health/...` could be an object, and to a signed request it is.
-    async fn health(&self, request: &Request<Incoming>) -> Option<HttpResponse> {
+    async fn health<B>(&self, request: &Request<B>) -> Option<HttpResponse> {
         let path = request.uri().path();
         let which = path.strip_prefix("/health/")?;
         let signed = request.headers().contains_key(header::AUTHORIZATION) || request.uri().query().is_some();

@@ -25,8 +25,11 @@ use crate::plan::{self, Plan};
 /// How the daemon goes about it.
 #[derive(Debug, Clone)]
 pub struct RepairConfig {
-    /// How long between two passes when nothing calls for one.
-    pub census_interval: Duration,
+    /// How long between two passes when nothing calls for one, at least.
+    pub census_interval_min: Duration,
+    /// How many times as long as the last pass took, at least: a census never takes more than this share of the time,
+    /// however much there is to count.
+    pub census_rest_factor: u32,
     /// How long between two looks for garbage that has come due.
     pub collect_interval: Duration,
     /// How many stripes are rebuilt at once. Each holds its own bytes in memory.
@@ -38,7 +41,8 @@ pub struct RepairConfig {
 impl Default for RepairConfig {
     fn default() -> Self {
         Self {
-            census_interval: Duration::from_secs(3600),
+            census_interval_min: Duration::from_secs(20),
+            census_rest_factor: 100,
             collect_interval: Duration::from_secs(10),
             stripes_at_once: 2,
             retry_delay: Duration::from_secs(5),
@@ -114,12 +118,13 @@ impl Loop {
     async fn run(self) {
         let mut next = Next::Again;
         let mut reported = BTreeSet::new();
+        let mut rest = self.config.census_interval_min;
         loop {
             match next {
                 Next::Again if self.stop.is_cancelled() => break,
                 Next::Again => {}
                 Next::Rest => {
-                    if self.wait(self.config.census_interval).await.is_break() {
+                    if self.wait(rest).await.is_break() {
                         break;
                     }
                 }
@@ -130,10 +135,13 @@ impl Loop {
                 }
             }
             reported.extend(self.parts.faults.take());
+            let began = self.parts.clock.elapsed();
             next = self.pass(&mut reported).await.unwrap_or_else(|error| {
                 self.failed(&error);
                 Next::Retry
             });
+            let took = self.parts.clock.elapsed().since(began);
+            rest = self.config.census_interval_min.max(took * self.config.census_rest_factor);
         }
         self.parts.client.close().await;
     }
