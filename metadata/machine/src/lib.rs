@@ -5,7 +5,21 @@
 //! ```
 //!
 //! No I/O, no clock, no randomness: every voter that applies the same entries has the same rows, and so has a simulation
-//! over a map. What the rows are is in [`rows`], one file for each kind; how a row becomes bytes is in [`row`].
+//! over a map.
+//!
+//! Where to look:
+//! - [`rows`]: what there is, one file for each kind; [`row`]: how a row becomes bytes; [`source`]: where rows are read
+//! - [`operation`]: what can happen; [`batch`]: what an entry of the log carries; [`outcome`]: what is answered
+//! - [`apply`](mod@apply): what then happens, one file for each family of operations
+//! - [`check`]: the invariants, recomputed from all rows
+//!
+//! Words:
+//! - **effect**: a row that an entry changed, or that went; **outcome**: what an operation is answered
+//! - **refused**: an outcome without any effect; **damaged**: rows that make no sense, which stop the node
+//! - **due**: of garbage: nobody can reach the chunk any more ([`due_until`])
+//! - **spent**: of a write: its chunks are garbage, it cannot be committed again
+//!
+//! Deliberately not here: multipart uploads (tables are reserved), raising the function's version, locks and retention.
 
 pub mod apply;
 pub mod batch;
