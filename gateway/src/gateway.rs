@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cairn_core::units::{EXTENT_BYTES_MAX, MIB, PUT_BYTES_MAX};
 use cairn_core::{Clock, ClusterId, Drives, Entropy, NodeId};
-use cairn_erasure::{CodingPool, Faults, StripeReader, StripeWriter};
+use cairn_erasure::{CodingPool, Faults, StripeReader};
 use cairn_metadata::Client;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::region::Region;
@@ -27,7 +27,6 @@ use crate::request_id::RequestIds;
 use crate::seal::SecretSealer;
 use crate::server;
 use crate::service::{RequestBody, Service};
-use crate::topology::Topology;
 
 /// The longest XML body that s3s keeps. The guards' bounds are tighter; this is the last line.
 const XML_BYTES_MAX: usize = 8 * MIB as usize;
@@ -120,15 +119,7 @@ impl Gateway {
         let Surroundings { cluster, node, secret, client, drives, pool, faults, admin, clock, entropy } = surroundings;
         let s3_config = s3_config(config.region.as_deref())?;
         let reader = StripeReader::new(Arc::clone(&drives), pool.clone(), faults);
-        let stripes = Arc::new(Stripes {
-            client: client.clone(),
-            topology: Topology::new(client.clone(), Arc::clone(&drives)),
-            clock: Arc::clone(&clock),
-            writer: StripeWriter::new(Arc::clone(&drives), pool.clone()),
-            reader: reader.clone(),
-            pool,
-            drives,
-        });
+        let stripes = Arc::new(Stripes::new(client.clone(), drives, pool, reader.clone(), Arc::clone(&clock)));
         let budget = || MemoryBudget::new(config.memory_bytes_max, config.memory_patience);
         let owner = access::owner_of(cluster);
         let core = Core {

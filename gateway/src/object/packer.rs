@@ -6,7 +6,9 @@
 //! put --+                                  +--> answered
 //! ```
 //! A flush codes what has gathered as one stripe, waits until it is durable, and commits all of it in one proposal. Alone,
-//! a small PUT waits for nobody: there is no timer here.
+//! a small PUT waits for nobody: there is no timer here. In a crowd a flush lets everybody have a turn who is ready to
+//! run, for as long as that brings more: the clients that the flush before has answered come back a moment later, and
+//! the first of them must not leave alone.
 
 use std::sync::Arc;
 
@@ -31,6 +33,9 @@ const FLUSHES_MAX: usize = 2;
 /// How many objects may wait to be gathered: two stripes' worth. Their memory is reserved, so this bounds only how long
 /// the line is; who comes later waits before it.
 const QUEUE_MAX: usize = 2 * STRIPE_EXTENTS_MAX;
+
+/// How many turns a flush gives to a crowd: each takes as long as everybody who can run needs for a step.
+const TURNS_MAX: usize = 8;
 
 /// The most bytes of objects in one flush, so that none of them waits for more than some ten milliseconds of coding.
 const FLUSH_BYTES_MAX: usize = 8 * MIB as usize;
@@ -112,12 +117,15 @@ async fn pack(mut arrivals: mpsc::Receiver<Arrival>, stripes: Arc<Stripes>) {
         let slot = Arc::clone(&under_way).acquire_owned().await.expect("the semaphore is never closed");
         let mut flush = Gathered::default();
         flush.add(first);
-        while let Ok(arrival) = arrivals.try_recv() {
-            if !flush.has_room_for(&arrival) {
-                left_over = Some(arrival);
+        let crowded = under_way.available_permits() < FLUSHES_MAX - 1;
+        for _ in 0..TURNS_MAX {
+            let before = flush.arrivals.len();
+            left_over = flush.gather(&mut arrivals);
+            let grew = flush.arrivals.len() > before || before == 1;
+            if !crowded || !grew || left_over.is_some() {
                 break;
             }
-            flush.add(arrival);
+            tokio::task::yield_now().await;
         }
         let stripes = Arc::clone(&stripes);
         tokio::spawn(async move {
@@ -146,6 +154,17 @@ impl Gathered {
         self.bytes += arrival.object.data.len();
         self.weight += arrival.weight();
         self.arrivals.push(arrival);
+    }
+
+    /// Adds what waits; what does not fit any more is handed back.
+    fn gather(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) -> Option<Arrival> {
+        while let Ok(arrival) = arrivals.try_recv() {
+            if !self.has_room_for(&arrival) {
+                return Some(arrival);
+            }
+            self.add(arrival);
+        }
+        None
     }
 
     async fn carry_out(self, stripes: &Stripes) {

@@ -9,7 +9,7 @@
 //! The ticket keeps the session's mark below the write's names until the outcome is known, so that nobody condemns chunks
 //! that may still be committed (invariant 7). What a failed attempt leaves on a drive is nobody's; the census finds it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cairn_core::stripe::{LARGE_BLOCK_BYTES, PACKED_BLOCK_BYTES};
@@ -77,13 +77,34 @@ pub struct Stripes {
     pub writer: StripeWriter,
     /// Reads them, for positions that have to be placed anew.
     pub reader: StripeReader,
+    last_geometry: Mutex<Option<Geometry>>,
 }
 
 impl Stripes {
-    /// What a write of so many bytes takes in memory: the bytes and their parity.
+    /// Stripes on these drives, committed by this client.
+    pub fn new(
+        client: Client,
+        drives: Arc<Drives>,
+        pool: CodingPool,
+        reader: StripeReader,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let topology = Topology::new(client.clone(), Arc::clone(&drives));
+        let writer = StripeWriter::new(Arc::clone(&drives), pool.clone());
+        Self { client, topology, clock, pool, drives, writer, reader, last_geometry: Mutex::new(None) }
+    }
+
+    /// What a write of so many bytes takes in memory: the bytes and their parity, by the geometry of the stripe before.
+    /// Drives come and go seldom, and asking all of them costs more than a small object.
     pub fn footprint(&self, bytes: u64) -> Result<u64, Fault> {
-        let layout = self.topology.layout()?;
-        let geometry = fitting(&layout, self.topology.usable(&layout).count())?;
+        let geometry = *self.last_geometry.lock().unwrap_or_else(PoisonError::into_inner);
+        let geometry = match geometry {
+            Some(geometry) => geometry,
+            None => {
+                let layout = self.topology.layout()?;
+                fitting(&layout, self.topology.usable(&layout).count())?
+            }
+        };
         Ok(bytes.div_ceil(geometry.k() as u64) * geometry.positions() as u64)
     }
 
@@ -95,6 +116,7 @@ impl Stripes {
             let layout = self.topology.layout()?;
             let usable = self.topology.usable(&layout);
             let geometry = fitting(&layout, usable.count().min(left))?;
+            *self.last_geometry.lock().unwrap_or_else(PoisonError::into_inner) = Some(geometry);
             match self.place_as(geometry, packing, pending, &layout, &usable).await {
                 Ok(placed) => return Ok(placed),
                 Err(error) => {
