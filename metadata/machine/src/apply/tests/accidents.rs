@@ -400,3 +400,13 @@ fn an_extent_dies_inside_its_own_proposal_and_the_stripe_lives_with_the_next() {
     let garbage: Option<GarbageRow> = lab.garbage().first().and_then(|key| lab.get(key));
     assert!(garbage.is_none());
 }
+
+#[test]
+fn a_stripe_waits_for_its_end_even_when_nothing_lives_in_it_for_a_moment() {
+    let (mut lab, bucket) = Lab::formed();
+    let stripe = StripeId(lab.write(GATE));
+    let between = vec![put_in(bucket, "a", stripe, 0), delete(bucket, "a"), put_in(bucket, "b", stripe, 1)];
+    assert!(lab.propose(GATE, packed(stripe, between)).iter().all(|outcome| refusal(outcome).is_none()));
+    assert_eq!(lab.get::<StripeLiveRow>(&stripe).unwrap(), StripeLiveRow { extents: 1, bytes: 100 });
+    assert!(lab.garbage().is_empty());
+}
