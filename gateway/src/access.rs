@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use cairn_core::ClusterId;
+use http::HeaderMap;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::{S3Result, s3_error};
 
 use crate::body::BodyWatch;
+use crate::budget::MemoryBudget;
 use crate::digest::Promises;
+use crate::fault::Fault;
 use crate::guard::{self, BodyKind};
 
 /// Judges every request before its body is read. For now every access key may do everything that is built; what each may
@@ -15,18 +18,23 @@ use crate::guard::{self, BodyKind};
 #[derive(Debug)]
 pub struct Access {
     owner: String,
+    memory: MemoryBudget,
 }
 
 impl Access {
-    /// Access to what this owner owns.
-    pub fn new(owner: String) -> Self {
-        Self { owner }
+    /// Access to what this owner owns. XML bodies, which are kept whole, take their memory from this budget.
+    pub fn new(owner: String, memory: MemoryBudget) -> Self {
+        Self { owner, memory }
     }
 }
 
 /// The one owner that every bucket has, in the form that S3 gives to owners: 64 hexadecimal digits.
 pub fn owner_of(cluster: ClusterId) -> String {
     format!("{:0>64}", cluster.to_string())
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 #[async_trait::async_trait]
@@ -52,7 +60,13 @@ impl S3Access for Access {
             };
             // Whoever carried the body in hung its watch here; without one nothing could be verified.
             let watch = cx.extensions_mut().get::<Arc<BodyWatch>>().ok_or_else(|| s3_error!(InternalError))?;
+            let watch = Arc::clone(watch);
             watch.expect(promises, sha256, bytes_max);
+            // The document and what it is parsed into.
+            let bytes = declared_length(cx.headers()).map_or(bytes_max, |bytes| bytes.min(bytes_max));
+            if bytes > 0 {
+                watch.hold(self.memory.reserve(2 * bytes).await.map_err(Fault::from)?);
+            }
         }
         Ok(())
     }

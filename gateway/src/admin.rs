@@ -1,6 +1,6 @@
 //! The way to the administration: `/.cairn/v1/...`, signed by a root key with the same signatures as S3.
 //!
-//! No bucket's name begins with a dot, so nothing of S3 is shadowed. What is answered there is not decided here: whoever
+//! No bucket's name begins with a dot, and a host that names a bucket never leads here, so nothing of S3 is shadowed. What is answered there is not decided here: whoever
 //! wires the process gives an [`AdminApi`].
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use s3s::{Body, S3Request, S3Response, S3Result, s3_error};
 
 use crate::auth::AccessKeys;
 use crate::body::BodyFault;
+use crate::host::Hosts;
 
 /// Where the administration begins.
 pub const ADMIN_PREFIX: &str = "/.cairn/v1/";
@@ -30,12 +31,13 @@ pub trait AdminApi: Send + Sync + 'static {
 pub struct AdminRoute {
     api: Arc<dyn AdminApi>,
     keys: Arc<AccessKeys>,
+    hosts: Hosts,
 }
 
 impl AdminRoute {
     /// To this administration, for the root keys among these.
-    pub fn new(api: Arc<dyn AdminApi>, keys: Arc<AccessKeys>) -> Self {
-        Self { api, keys }
+    pub fn new(api: Arc<dyn AdminApi>, keys: Arc<AccessKeys>, hosts: Hosts) -> Self {
+        Self { api, keys, hosts }
     }
 }
 
@@ -47,8 +49,9 @@ impl core::fmt::Debug for AdminRoute {
 
 #[async_trait::async_trait]
 impl S3Route for AdminRoute {
-    fn is_match(&self, _: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
-        uri.path().starts_with(ADMIN_PREFIX)
+    fn is_match(&self, _: &Method, uri: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+        // Where the host names a bucket, the whole path is a key of it.
+        uri.path().starts_with(ADMIN_PREFIX) && self.hosts.bucket_of(headers, uri).is_none()
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {

@@ -22,6 +22,7 @@ use s3s::{BodySizeLimitExceeded, S3Error, s3_error};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Sleep;
 
+use crate::budget::Reservation;
 use crate::digest::{BodyHasher, Promises};
 
 /// What is wrong with a body.
@@ -130,6 +131,8 @@ pub struct BodyWatch {
     /// What an XML body must match. Set once the request is authorised, before anything is read.
     expected: Mutex<Option<Expected>>,
     fault: OnceLock<BodyFault>,
+    /// The memory of a body that is kept whole, for as long as its request lives.
+    memory: OnceLock<Reservation>,
 }
 
 #[derive(Debug)]
@@ -144,6 +147,12 @@ impl BodyWatch {
     pub fn expect(&self, promises: Promises, sha256: Option<[u8; 32]>, length_max: u64) {
         let expected = Expected { promises, sha256, length_max };
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Some(expected);
+    }
+
+    /// Keeps memory until the request has been answered.
+    pub fn hold(&self, memory: Reservation) {
+        let held = self.memory.set(memory);
+        assert!(held.is_ok(), "a request reserves memory for its body once");
     }
 
     /// What was wrong with the body, if anything was.

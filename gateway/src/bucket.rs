@@ -11,8 +11,8 @@ pub mod url_encoding;
 use cairn_core::{BucketId, BucketName};
 use cairn_machine::operation::Operation;
 use cairn_machine::rows::bucket::BucketRow;
-use cairn_machine::{Outcome, Refusal};
-use cairn_metadata::query;
+use cairn_machine::{Outcome, Refusal, RowError};
+use cairn_metadata::{View, query};
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, GetBucketLocationOutput, HeadBucketOutput,
     ListBucketsInput, ListBucketsOutput, Owner,
@@ -28,6 +28,9 @@ const REGION_WITHOUT_NAME: &str = "us-east-1";
 
 /// The most buckets in one answer: what S3 allows.
 const BUCKETS_MAX: usize = 10_000;
+
+/// How many buckets are looked at at a time.
+const BUCKETS_PAGE: usize = 1000;
 
 impl Core {
     /// The id of a bucket for a write. The rows as they are here are asked first: a write names the bucket by its id, so
@@ -119,6 +122,32 @@ pub async fn location(core: &Core, name: &str) -> Result<GetBucketLocationOutput
     Ok(GetBucketLocationOutput { location_constraint: named })
 }
 
+type NamedBucket = (BucketName, BucketId, BucketRow);
+
+/// The buckets whose names begin with a prefix, in order, page by page so that a long list of others costs no memory.
+fn named(view: &View, prefix: &str, mut after: Option<BucketName>, limit: usize) -> Result<Vec<NamedBucket>, RowError> {
+    let mut found = Vec::new();
+    loop {
+        let page = query::buckets(view, after.as_ref(), BUCKETS_PAGE)?;
+        let last = page.len() < BUCKETS_PAGE;
+        after = page.last().map(|(name, ..)| name.clone());
+        for row in page {
+            let name = row.0.as_str();
+            if name.starts_with(prefix) {
+                found.push(row);
+            } else if name > prefix {
+                return Ok(found);
+            }
+            if found.len() == limit {
+                return Ok(found);
+            }
+        }
+        if last {
+            return Ok(found);
+        }
+    }
+}
+
 /// Lists buckets, by name.
 pub async fn list(core: &Core, input: ListBucketsInput) -> Result<ListBucketsOutput, Fault> {
     let most = match input.max_buckets {
@@ -131,8 +160,7 @@ pub async fn list(core: &Core, input: ListBucketsInput) -> Result<ListBucketsOut
     let after = input.continuation_token.as_deref().map(token::decode_bucket).transpose()?;
     let prefix = input.prefix.as_deref().unwrap_or_default();
     let view = core.stripes.client.read().await?;
-    let rows = query::buckets(&view, after.as_ref(), BUCKETS_MAX + 1)?;
-    let mut rows: Vec<_> = rows.into_iter().filter(|(name, ..)| name.as_str().starts_with(prefix)).collect();
+    let mut rows = named(&view, prefix, after, most + 1)?;
     let more = rows.len() > most;
     rows.truncate(most);
     let continuation_token = rows.last().filter(|_| more).map(|(name, ..)| token::encode_bucket(name));

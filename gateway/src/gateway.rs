@@ -31,9 +31,9 @@ use crate::service::{RequestBody, Service};
 /// The longest XML body that s3s keeps. The guards' bounds are tighter; this is the last line.
 const XML_BYTES_MAX: usize = 8 * MIB as usize;
 
-/// The longest signed chunk of an `aws-chunked` body: s3s keeps it whole until its signature is verified. Clients send 64
-/// KiB to a MiB.
-const SIGNED_CHUNK_BYTES_MAX: usize = 16 * MIB as usize;
+/// The longest signed chunk of an `aws-chunked` body: s3s keeps it whole until its signature is verified, before any memory
+/// is reserved for it. Clients send 64 KiB to a MiB.
+const SIGNED_CHUNK_BYTES_MAX: usize = MIB as usize;
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -122,11 +122,13 @@ impl Gateway {
         let stripes = Arc::new(Stripes::new(client.clone(), drives, pool, reader.clone(), Arc::clone(&clock)));
         let budget = || MemoryBudget::new(config.memory_bytes_max, config.memory_patience);
         let owner = access::owner_of(cluster);
+        let write_budget = budget();
+        let hosts = Hosts::new(&config.domains);
         let core = Core {
             packer: Packer::start(Arc::clone(&stripes)),
             reader: ObjectReader { client: client.clone(), stripes: reader, budget: budget() },
             stripes,
-            write_budget: budget(),
+            write_budget: write_budget.clone(),
             extent_bytes_max: config.extent_bytes_max.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX),
             owner: owner.clone(),
             region: config.region,
@@ -134,12 +136,12 @@ impl Gateway {
         let keys = Arc::new(AccessKeys::new(client.clone(), SecretSealer::new(&secret)));
         let mut builder = S3ServiceBuilder::new(Front(Arc::new(core)));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3_config))));
-        builder.set_host(Hosts::new(&config.domains));
+        builder.set_host(hosts.clone());
         builder.set_auth(Authenticator(Arc::clone(&keys)));
-        builder.set_access(Access::new(owner));
-        builder.set_route(AdminRoute::new(admin, keys));
+        builder.set_access(Access::new(owner, write_budget));
+        builder.set_route(AdminRoute::new(admin, keys, hosts.clone()));
         let ids = RequestIds::new(node, &*entropy);
-        let service = Arc::new(Service { s3: builder.build(), ids, client, clock });
+        let service = Arc::new(Service { s3: builder.build(), ids, client, clock, hosts });
         Ok(Self { service, shutdown_grace: config.shutdown_grace })
     }
 

@@ -3,6 +3,8 @@
 //! A host that is neither is path style, whatever it looks like: an IP address, `localhost` itself or a name that some
 //! resolver made up is never a bucket.
 
+use http::uri::Authority;
+use http::{HeaderMap, Uri, header};
 use s3s::S3Result;
 use s3s::host::{S3Host, VirtualHost};
 
@@ -20,6 +22,12 @@ impl Hosts {
         // The longest first, so that of two domains, one below the other, the closer one decides.
         domains.sort_by_key(|domain| std::cmp::Reverse(domain.len()));
         Self { domains }
+    }
+
+    /// The bucket that the host of a request names.
+    pub fn bucket_of(&self, headers: &HeaderMap, uri: &Uri) -> Option<String> {
+        let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        self.bucket(header.or_else(|| uri.authority().map(Authority::as_str))?)
     }
 
     /// The bucket that a host names.

@@ -12,7 +12,7 @@
 //! wrong is a [`fault::Fault`], and becomes an S3 code in one place.
 //!
 //! - [`gateway`]: all of it put together, and what can be configured
-//! - [`server`], [`service`], [`request_id`], [`answer`]: HTTP
+//! - [`server`], [`patience`], [`service`], [`request_id`], [`answer`]: HTTP
 //! - [`host`], [`auth`], [`seal`], [`access`]: which bucket, whose key, may it
 //! - [`guard`]: nothing that a client asks for is silently ignored, one file for each kind of asking
 //! - [`body`], [`digest`]: bytes on their way in, and whether they are what was promised
@@ -40,6 +40,7 @@ pub mod guard;
 pub mod host;
 pub mod names;
 pub mod object;
+pub mod patience;
 pub mod request_id;
 pub mod seal;
 pub mod server;

@@ -12,6 +12,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::patience::Patient;
 use crate::service::Service;
 
 /// The most connections at a time. Who comes beyond waits in the kernel's queue.
@@ -19,6 +20,12 @@ const CONNECTIONS_MAX: usize = 4096;
 
 /// How long the head of a request may take, and how long a connection may idle between two requests.
 const HEADER_READ_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to say which HTTP it speaks.
+const OPENING_MAX: Duration = Duration::from_secs(30);
+
+/// How long a client may leave its answer standing without taking a byte of it.
+const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// The most headers of a request. S3 allows 2 KiB of metadata beside some thirty headers of its own.
 const HEADERS_MAX: usize = 128;
@@ -59,7 +66,8 @@ pub async fn serve(
                     let service = Arc::clone(&service);
                     async move { Ok::<_, Infallible>(service.answer(request).await) }
                 });
-                let connection = builder.serve_connection(TokioIo::new(stream), answer).into_owned();
+                let stream = TokioIo::new(Patient::new(stream, OPENING_MAX, STALL_MAX));
+                let connection = builder.serve_connection(stream, answer).into_owned();
                 let connection = graceful.watch(connection);
                 running.spawn(async move {
                     if let Err(error) = connection.await {

@@ -16,6 +16,7 @@ use s3s::{Body, HttpResponse, S3Error, s3_error};
 
 use crate::answer::{self, Asked};
 use crate::body::{BodyWatch, WatchedBody};
+use crate::host::Hosts;
 use crate::request_id::RequestIds;
 
 /// How long a body may stand still.
@@ -35,12 +36,20 @@ pub struct Service {
     pub client: Client,
     /// Times requests.
     pub clock: Arc<dyn Clock>,
+    /// Which hosts name buckets.
+    pub hosts: Hosts,
 }
 
 /// A body as requests bring it.
-pub trait RequestBody: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static {}
+pub trait RequestBody:
+    http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static
+{
+}
 
-impl<B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static> RequestBody for B {}
+impl<B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static> RequestBody
+    for B
+{
+}
 
 /// What stays of a request when it has gone into s3s.
 struct Remembered {
@@ -106,7 +115,8 @@ impl Service {
         let path = request.uri().path();
         let which = path.strip_prefix("/health/")?;
         let signed = request.headers().contains_key(header::AUTHORIZATION) || request.uri().query().is_some();
-        if signed || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let object = self.hosts.bucket_of(request.headers(), request.uri()).is_some();
+        if signed || object || !matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
         }
         let status = match which {

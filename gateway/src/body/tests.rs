@@ -1,3 +1,5 @@
+//! What a watched body lets through, and what it calls what it does not.
+
 use std::convert::Infallible;
 
 use http::HeaderMap;

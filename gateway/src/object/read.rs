@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use crate::budget::{MemoryBudget, Reservation};
 use crate::fault::Fault;
 
-/// Reads of at most this many bytes are answered whole, from memory that the bound on connections already bounds.
+/// Reads of at most this many bytes are answered whole: no task, no queue.
 const WHOLE_BYTES_MAX: u64 = 64 * KIB;
 
 /// The longest step of a long read.
@@ -58,6 +58,18 @@ pub struct ObjectReader {
     pub budget: MemoryBudget,
 }
 
+/// Bytes with the memory that was reserved for them; it goes back when the last of them was sent.
+struct HeldBytes {
+    bytes: Bytes,
+    _memory: Reservation,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A read that has failed behind its first byte. It breaks the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenRead {
@@ -78,7 +90,9 @@ impl ObjectReader {
             return Ok(StreamingBlob::from_bytes(Bytes::new()));
         }
         if length <= WHOLE_BYTES_MAX {
-            return self.whole(&view, &content, range).await.map(StreamingBlob::from_bytes);
+            let _memory = self.budget.reserve(length).await?;
+            let bytes = self.whole(&view, &content, range).await?;
+            return Ok(StreamingBlob::from_bytes(Bytes::from_owner(HeldBytes { bytes, _memory })));
         }
         let step = self.budget.share(BUDGET_SHARES, STEP_BYTES_MIN, STEP_BYTES_MAX).min(length);
         let memory = self.budget.reserve(step * STEPS_HELD.min(length.div_ceil(step))).await?;
@@ -93,9 +107,10 @@ impl ObjectReader {
         };
         let first = reading.next().await?;
         let (sender, steps) = mpsc::channel(1);
-        let stream = ObjectStream { left: length, ready: first.into(), steps: Some(steps) };
+        // The stream holds the memory until the client has taken the last byte, or has gone.
+        let stream = ObjectStream { left: length, ready: first.into(), steps: Some(steps), _memory: Some(memory) };
         if reading.at < reading.end {
-            tokio::spawn(reading.run(sender, memory));
+            tokio::spawn(reading.run(sender));
         }
         Ok(StreamingBlob::wrap(stream))
     }
@@ -236,7 +251,7 @@ impl Reading {
     }
 
     /// Reads ahead of the client until the end, or until nobody listens any more.
-    async fn run(mut self, steps: mpsc::Sender<Result<Vec<Bytes>, BrokenRead>>, memory: Reservation) {
+    async fn run(mut self, steps: mpsc::Sender<Result<Vec<Bytes>, BrokenRead>>) {
         let reading = async {
             while self.at < self.end {
                 let step = self.next().await.map_err(|fault| {
@@ -253,7 +268,6 @@ impl Reading {
             // The queue is full, or the client would not have been too slow. The end of the queue says the same.
             tracing::debug!("a client was too slow");
         }
-        drop(memory);
     }
 }
 
@@ -262,6 +276,8 @@ struct ObjectStream {
     left: u64,
     ready: VecDeque<Bytes>,
     steps: Option<mpsc::Receiver<Result<Vec<Bytes>, BrokenRead>>>,
+    /// Held, not used: given back when the stream is dropped.
+    _memory: Option<Reservation>,
 }
 
 impl Stream for ObjectStream {
@@ -301,7 +317,7 @@ mod tests {
     async fn an_early_end_is_an_error_and_not_a_short_object() {
         let (sender, steps) = mpsc::channel(1);
         let ready = VecDeque::from([Bytes::from_static(b"abc")]);
-        let mut stream = ObjectStream { left: 6, ready, steps: Some(steps) };
+        let mut stream = ObjectStream { left: 6, ready, steps: Some(steps), _memory: None };
         assert_eq!(stream.next().await.unwrap().unwrap(), "abc");
         drop(sender);
         assert!(matches!(stream.next().await, Some(Err(BrokenRead::TooSlow))));
@@ -311,7 +327,7 @@ mod tests {
     #[tokio::test]
     async fn a_whole_object_ends() {
         let (sender, steps) = mpsc::channel(1);
-        let mut stream = ObjectStream { left: 3, ready: VecDeque::new(), steps: Some(steps) };
+        let mut stream = ObjectStream { left: 3, ready: VecDeque::new(), steps: Some(steps), _memory: None };
         sender.send(Ok(vec![Bytes::from_static(b"ab"), Bytes::from_static(b"c")])).await.unwrap();
         assert_eq!(stream.next().await.unwrap().unwrap(), "ab");
         assert_eq!(stream.next().await.unwrap().unwrap(), "c");

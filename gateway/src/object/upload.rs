@@ -1,7 +1,9 @@
 //! A body as it arrives: counted against its declared length, hashed, and in the end compared with what was promised.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use cairn_core::units::PUT_BYTES_MAX;
+use cairn_core::units::{KIB, PUT_BYTES_MAX};
 use cairn_machine::rows::object::{Checksum, Etag};
 use futures::StreamExt;
 use http::HeaderMap;
@@ -11,6 +13,12 @@ use s3s::{TrailingHeaders, s3_error};
 use crate::body::BodyFault;
 use crate::digest::{Digests, Promises};
 use crate::fault::Fault;
+
+/// How many bytes a second a body must bring, on average over an extent.
+const RATE_MIN: u64 = 64 * KIB;
+
+/// How long a body may take beside what its length allows.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A body on its way in.
 #[derive(Debug)]
@@ -49,8 +57,15 @@ impl Upload {
         &self.promises
     }
 
-    /// The next bytes, exactly so many, in one piece. Memory for them is reserved by whoever asks.
+    /// The next bytes, exactly so many, in one piece. Memory for them is reserved by whoever asks, so they must come at
+    /// [`RATE_MIN`] at least: a client that dawdles would keep others from writing.
     pub async fn take(&mut self, wanted: u64) -> Result<Bytes, Fault> {
+        let patience = PATIENCE + Duration::from_secs(wanted / RATE_MIN);
+        let taken = tokio::time::timeout(patience, self.gather(wanted)).await;
+        taken.unwrap_or(Err(BodyFault::Idle(patience).into()))
+    }
+
+    async fn gather(&mut self, wanted: u64) -> Result<Bytes, Fault> {
         assert!(wanted > 0 && wanted <= self.left, "nobody asks for more than was declared");
         let length = usize::try_from(wanted).expect("an extent fits in memory");
         let first = self.next().await?;
@@ -154,6 +169,46 @@ mod tests {
             let overlong = whole(parts, 5, 5).await.unwrap_err();
             assert!(matches!(overlong, Fault::Body(BodyFault::Overlong)), "{overlong}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_dawdles_is_given_up() {
+        // A byte every 50 seconds is never idle for long, and would hold its memory for years.
+        let drops = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            Some((Ok::<_, io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        let drops = sync_wrapper(drops);
+        let length = 4 * 1024 * 1024;
+        let mut upload = Upload::new(drops, Some(length), &HeaderMap::new(), None).unwrap();
+        let began = tokio::time::Instant::now();
+        let slow = upload.take(length as u64).await.unwrap_err();
+        assert!(matches!(slow, Fault::Body(BodyFault::Idle(_))), "{slow}");
+        assert_eq!(began.elapsed(), PATIENCE + Duration::from_secs(64));
+    }
+
+    /// A body must be shareable between threads; a channel is, whatever feeds it.
+    fn sync_wrapper(stream: impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static) -> StreamingBlob {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut stream = std::pin::pin!(stream);
+            while let Some(part) = stream.next().await {
+                if sender.send(part).await.is_err() {
+                    return;
+                }
+            }
+        });
+        struct Received(tokio::sync::mpsc::Receiver<io::Result<Bytes>>);
+        impl futures::Stream for Received {
+            type Item = io::Result<Bytes>;
+            fn poll_next(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Self::Item>> {
+                self.0.poll_recv(cx)
+            }
+        }
+        StreamingBlob::wrap(Received(receiver))
     }
 
     #[test]

@@ -198,6 +198,11 @@ async fn virtual_hosts_name_buckets() {
     let put = server.http.ask("PUT", "/k").header("host", &host).body("x").send().await;
     put.ok();
     assert_eq!(server.http.get("/bucket/k").await.ok().body, "x");
+    for key in ["/.cairn/v1/status", "/health/live"] {
+        server.http.ask("PUT", key).header("host", &host).body("an object").send().await.ok();
+        assert_eq!(server.http.ask("GET", key).header("host", &host).send().await.ok().body, "an object");
+        server.http.ask("GET", key).header("host", &host).anonymous().send().await.refused(403, "AccessDenied");
+    }
     let plain = server.http.ask("GET", "/").header("host", &format!("localhost:{port}")).send().await.ok();
     assert_eq!(plain.all("Name"), ["bucket"]);
 }
