@@ -27,13 +27,14 @@ use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Shell, VoterId};
 use cairn_rows::{RowsOptions, SledOverlays};
 
 const COPIES: usize = 3;
-const OBJECT_BYTES: usize = 4096;
+/// A lone object of 4 KiB travels in its commit; of a crowd only the names do.
+const OBJECT_BYTES: [usize; 2] = [4096, 64];
 const ROUND: Duration = Duration::from_secs(3);
 
 fn main() {
     let parent = std::env::var_os("CAIRN_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let dir = tempfile::Builder::new().prefix("cairn-commit").tempdir_in(parent).expect("a directory to work in");
-    println!("{} (state machine {FUNCTION_VERSION}, {COPIES} directories, objects of {OBJECT_BYTES} bytes, here)", dir.path().display());
+    println!("{}: state machine {FUNCTION_VERSION}, {COPIES} directories", dir.path().display());
     bare(dir.path());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(measure(dir.path()));
@@ -95,19 +96,20 @@ async fn start(dir: &Path) -> MetadataNode {
 async fn measure(dir: &Path) {
     let node = start(dir).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
-    let create =
-        Operation::CreateBucket { name: BucketName::new("bench").expect("a name"), owner: "root".into() };
+    let create = Operation::CreateBucket { name: BucketName::new("bench").expect("a name"), owner: "root".into() };
     let [Outcome::BucketCreated(bucket)] = client.propose(vec![create]).await.expect("an answer")[..] else {
         panic!("no bucket");
     };
 
-    let mut times = Vec::new();
-    for n in 0..500 {
-        let begin = Instant::now();
-        put(&client, bucket, &format!("lone/{n}")).await;
-        times.push(begin.elapsed());
+    for bytes in OBJECT_BYTES {
+        let mut times = Vec::new();
+        for n in 0..500 {
+            let begin = Instant::now();
+            put(&client, bucket, &format!("lone/{bytes}/{n}"), bytes).await;
+            times.push(begin.elapsed());
+        }
+        report(&format!("a lone PUT of {bytes} bytes"), &mut times);
     }
-    report("a lone PUT", &mut times);
     let mut times = Vec::new();
     for _ in 0..2000 {
         let begin = Instant::now();
@@ -116,26 +118,29 @@ async fn measure(dir: &Path) {
     }
     report("a lone linearizable view", &mut times);
 
-    for clients in [1, 8, 64, 512] {
-        crowd(&node, &client, bucket, clients).await;
+    for bytes in OBJECT_BYTES {
+        println!("objects of {bytes} bytes in the commit");
+        for clients in [1, 8, 64, 512] {
+            crowd(&node, &client, bucket, clients, bytes).await;
+        }
     }
     reads(&client, 64).await;
     client.close().await;
     node.close().await.expect("it closes");
 }
 
-async fn put(client: &Client, bucket: BucketId, key: &str) {
+async fn put(client: &Client, bucket: BucketId, key: &str, bytes: usize) {
     let ticket = client.begin_write();
     let extent = NewExtent {
         id: ExtentId { write: ticket.id(), ordinal: 0 },
-        length: OBJECT_BYTES as u32,
-        place: NewPlace::Here(vec![7; OBJECT_BYTES].into()),
+        length: bytes as u32,
+        place: NewPlace::Here(vec![7; bytes].into()),
     };
     let put = Operation::PutObject {
         bucket,
         key: ObjectKey::new(key).expect("a key"),
         attributes: Attributes {
-            size: OBJECT_BYTES as u64,
+            size: bytes as u64,
             etag: Etag { md5: [7; 16], parts: None },
             profile: ProfileId::STANDARD,
             headers: ContentHeaders::default(),
@@ -151,7 +156,7 @@ async fn put(client: &Client, bucket: BucketId, key: &str) {
     assert!(matches!(outcomes[..], [Outcome::Put { .. }]), "{outcomes:?}");
 }
 
-async fn crowd(node: &MetadataNode, client: &Client, bucket: BucketId, clients: u64) {
+async fn crowd(node: &MetadataNode, client: &Client, bucket: BucketId, clients: u64, bytes: usize) {
     let stop = Arc::new(AtomicBool::new(false));
     let before = node.status();
     let begin = Instant::now();
@@ -163,7 +168,7 @@ async fn crowd(node: &MetadataNode, client: &Client, bucket: BucketId, clients: 
                 let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let begin = Instant::now();
-                    put(&client, bucket, &format!("crowd/{clients}/{n}/{count}")).await;
+                    put(&client, bucket, &format!("crowd/{bytes}/{clients}/{n}/{count}"), bytes).await;
                     times.push(begin.elapsed());
                     count += 1;
                 }
@@ -212,7 +217,10 @@ async fn reads(client: &Client, readers: u64) {
     for task in tasks {
         task.await.expect("a reader");
     }
-    println!("{readers:>4} readers: {:>8.0} linearizable views/s", count.load(Ordering::Relaxed) as f64 / ROUND.as_secs_f64());
+    println!(
+        "{readers:>4} readers: {:>8.0} linearizable views/s",
+        count.load(Ordering::Relaxed) as f64 / ROUND.as_secs_f64()
+    );
 }
 
 fn report(what: &str, times: &mut [Duration]) {

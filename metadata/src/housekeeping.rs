@@ -69,7 +69,10 @@ async fn sweep(node: &Node, swept: &watch::Sender<bool>) -> bool {
             return false;
         }
     };
-    if node.applied.watch().wait_for(|applied| *applied >= index).await.is_err() {
+    let mut applied = node.applied.watch();
+    let caught_up = applied.wait_for(|applied| *applied >= index);
+    // A node that has failed applies nothing more.
+    if !matches!(tokio::time::timeout(node.config.deadline, caught_up).await, Ok(Ok(_))) {
         return false;
     }
     let own = node.own_sessions();

@@ -65,7 +65,7 @@ impl Inner {
 impl MetadataNode {
     /// Starts a voter on its operation log: opens the runs that the newest mark names, applies the log behind them as
     /// far as it is known to be committed, and takes up its part in Raft. Inside a tokio runtime; it is ready when
-    /// [`Self::ready`] says so.
+    /// [`Self::ready`] says so. The log must take entries of somewhat more than 1 MiB: with segments of 4 MiB it does.
     pub async fn start(
         config: NodeConfig,
         log: OpLog,
@@ -232,9 +232,11 @@ impl MetadataNode {
     pub async fn close(self) -> Result<(), NodeFailure> {
         let inner = &self.inner;
         inner.tasks.stop().await;
-        inner.raft.shutdown().await.map_err(NodeFailure::Raft)?;
-        inner.log.close().await.map_err(|error| NodeFailure::Log(error.to_string()))?;
-        inner.failure.cause().map_or(Ok(()), Err)
+        let raft = inner.raft.shutdown().await.map_err(NodeFailure::Raft);
+        let log = inner.log.close().await.map_err(|error| NodeFailure::Log(error.to_string()));
+        // Whatever failed first is the cause of the rest.
+        inner.failure.cause().map_or(Ok(()), Err)?;
+        raft.and(log)
     }
 }
 

@@ -106,3 +106,45 @@ fn nothing_acknowledged_is_lost_and_nothing_comes_in_halves() {
 fn the_same_seed_gives_the_same_lives() {
     assert_eq!(lives(77), lives(77));
 }
+
+/// Writes until a merge is done or the power goes. How often the disk was changed until then, and the last value that was
+/// acknowledged.
+async fn write_until_merged(world: &mut World, power_off_after: Option<u64>) -> (Option<u64>, u64) {
+    let node = world.start().await.unwrap();
+    let client = gateway(&node).await;
+    if let Some(operations) = power_off_after {
+        world.files.power_off_after(operations);
+    }
+    let before = world.files.changes();
+    let (mut acknowledged, mut runs) = (0, 0);
+    for value in 1..2000 {
+        let Ok(_) = client.propose(vec![write(&format!("k{}", value % 90), value), write("last", value)]).await else {
+            return (None, acknowledged);
+        };
+        acknowledged = value;
+        let now = node.status().rows.runs;
+        if now < runs {
+            return (Some(world.files.changes() - before), acknowledged);
+        }
+        runs = now;
+    }
+    panic!("two thousand proposals and no merge");
+}
+
+#[test]
+fn the_power_may_go_at_any_operation_around_a_merge() {
+    const SEED: u64 = 50;
+    let (merged, _) = World::new(SEED).live(async |world| write_until_merged(world, None).await);
+    let merged = merged.expect("nothing cuts the power");
+    // The merged run is written, marked, and what it replaces is removed.
+    for operations in merged.saturating_sub(120)..merged + 5 {
+        let mut world = World::new(SEED);
+        let (_, acknowledged) =
+            world.live_and_crash(async |world| write_until_merged(world, Some(operations)).await);
+        world.live(async |world| {
+            let node = world.start().await.unwrap_or_else(|error| panic!("power off after {operations}: {error}"));
+            let last = value_of(&gateway(&node).await.read().await.unwrap(), "last").unwrap();
+            assert!(last == acknowledged || last == acknowledged + 1, "after {operations}: {last}, {acknowledged}");
+        });
+    }
+}

@@ -129,7 +129,7 @@ fn a_request_that_is_handed_in_twice_has_one_effect() {
         let create = [Operation::CreateBucket { name, owner: "root".into() }];
         let proposer = &node.inner.proposer;
         let session: Arc<Session> = client.current();
-        let number = session.window().begin().await;
+        let number = session.window().begin().await.unwrap();
         let first = proposer.as_request(&session, number, &create).await.unwrap();
         let again = proposer.as_request(&session, number, &create).await.unwrap();
         assert!(matches!(first.outcomes[..], [Outcome::BucketCreated(_)]));
@@ -175,9 +175,12 @@ fn an_entry_of_a_later_release_stops_the_node_and_every_start() {
         assert!(matches!(result, Err(ProposeError::Unavailable(_))), "{result:?}");
         assert!(matches!(client.read().await, Err(ReadError::Unavailable(_))));
         assert!(node.status().failure.is_some());
+        drop(client);
+        let closed = within(6, "closing what has failed", node.close()).await;
+        assert!(matches!(closed, Err(NodeFailure::Entry { .. })), "{closed:?}");
     });
     world.live(async |world| {
-        let error = world.start().await.err().expect("it must not start");
+        let error = world.start().await.expect_err("it must not start");
         assert!(matches!(error, StartError::Stopped(NodeFailure::Entry { .. })), "{error}");
     });
 }
