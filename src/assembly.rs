@@ -186,9 +186,11 @@ impl Assembly {
 
     /// Stops every role, in reverse, each after what it had begun.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.repair.stop().await;
-        self.client.close().await;
-        self.core.stop().await
+        let Self { core, repair, client, gateway, .. } = self;
+        repair.stop().await;
+        drop(gateway);
+        client.close().await;
+        core.stop().await
     }
 }
 

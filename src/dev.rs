@@ -66,6 +66,9 @@ pub enum DevError {
 
 /// Runs until it is told to end.
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
+    // From the first moment on: whoever reads the greeting may ask the server to end.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let files: Arc<dyn Files> = Arc::new(RealFiles);
     let demanded = Credentials::from_environment()?;
     // Everything that can be refused is refused before anything is made: first the directories, then the address.
@@ -93,8 +96,6 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         .map_err(|source| DevError::Directory { path: nodes_path(&args.dir), source })?;
     greet(&args.dir, &endpoint, address, &assembly, &warnings);
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
     let ended = tokio::select! {
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),

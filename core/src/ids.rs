@@ -124,8 +124,8 @@ hex_id!(
     SessionId(u64), "session"
 );
 hex_id!(
-    /// One bucket, for as long as it lives: the log index at which it was created. A bucket made again under the same
-    /// name is another bucket.
+    /// One bucket, for as long as it lives: made of the log index at which it was created, and of which operation of that
+    /// entry it was. A bucket made again under the same name is another bucket.
     BucketId(u64), "bucket"
 );
 hex_id!(

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::census;
 use crate::error::RepairError;
 use crate::execute::move_position::Mover;
-use crate::execute::{collect, condemn, retire};
+use crate::execute::{collect, condemn, remove, retire};
 use crate::faults::FaultQueue;
 use crate::meter::Meter;
 use crate::plan::{self, Plan};
@@ -271,7 +271,7 @@ impl Loop {
         }
     }
 
-    /// What needs no census: manifests without references, garbage that is due.
+    /// What needs no census: manifests without references, garbage that is due, lost drives that nothing is left of.
     async fn tidy(&self) -> Result<(), RepairError> {
         let client = &self.parts.client;
         retire::abandon(client).await?;
@@ -280,9 +280,11 @@ impl Loop {
             let collected = collect::collect(client, &self.parts.drives).await?;
             self.parts.meter.update(|progress| progress.chunks_collected += collected);
             if collected == 0 || self.stop.is_cancelled() {
-                return Ok(());
+                break;
             }
         }
+        remove::remove(client).await?;
+        Ok(())
     }
 
     fn failed(&self, error: &RepairError) {

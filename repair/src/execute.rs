@@ -4,4 +4,5 @@
 pub mod collect;
 pub mod condemn;
 pub mod move_position;
+pub mod remove;
 pub mod retire;

@@ -22,6 +22,13 @@ pub const FIRST_VOTER: u64 = 1;
 /// Blocks of runs that are kept in memory. Far less than a page cache, because runs lie there too.
 const RUN_CACHE_BYTES: usize = 16 << 20;
 
+/// When a run is cut. A start applies this much of the log again before it serves: filling an overlay costs some 50 ms for
+/// each MiB, and a start should take less than a second.
+const OVERLAY_BYTES_MAX: u64 = 16 << 20;
+
+/// The log that is kept behind the newest run takes at most this part of a drive: one twentieth.
+const HISTORY_SHARE: u64 = 20;
+
 /// What heads of chunks may take of memory, for each drive.
 const HEAD_CACHE_BYTES: usize = 4 << 20;
 
@@ -60,7 +67,9 @@ impl Rooms {
                 cluster,
                 node,
                 drive: DriveId(parts.entropy.next_u64()),
-                state: Formation::Forming,
+                // In a cluster that exists, a fresh drive says so from its first moment: a start that saw nothing but
+                // replacements would otherwise take them for the beginning of a cluster.
+                state: if plan.formed { Formation::Formed } else { Formation::Forming },
                 created: parts.clock.wall(),
                 slot: Some(Slot { number, of: plan.of }),
             };
@@ -133,6 +142,8 @@ impl Core {
         let run_directories: Vec<PathBuf> = dirs.iter().map(|dir| dir.runs()).collect();
         let run_copies = usize::from(copies).min(run_directories.len());
         let mut config = NodeConfig::new(rooms.node(), FIRST_VOTER, run_directories, run_copies);
+        config.cut.overlay_bytes = OVERLAY_BYTES_MAX;
+        config.history.bytes = config.history.bytes.min(smallest_drive_bytes(rooms) / HISTORY_SHARE);
         if parts.shell == Shell::Task {
             config.work = Work::Inline;
         }
@@ -185,4 +196,10 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// The size of the smallest filesystem under a drive. One that cannot be asked does not count.
+fn smallest_drive_bytes(rooms: &Rooms) -> u64 {
+    let sizes = rooms.dirs().iter().filter_map(|dir| dir.files().space(dir.path()).ok());
+    sizes.map(|space| space.total_bytes).min().unwrap_or(u64::MAX)
 }

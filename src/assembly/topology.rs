@@ -6,7 +6,7 @@ use cairn_core::units::GIB;
 use cairn_core::{DriveId, Geometry};
 use cairn_machine::operation::NewDrive;
 use cairn_machine::rows::profile::{ProfileId, ProfileRow};
-use cairn_machine::rows::topology::{DriveRow, DriveState};
+use cairn_machine::rows::topology::{DriveLedgerRow, DriveRow, DriveState};
 use cairn_machine::{Operation, Outcome, Row};
 use cairn_metadata::Client;
 use cairn_repair::census::drive_states;
@@ -53,6 +53,12 @@ pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
     let view = client.read().await?;
     let known = drive_states(&view)?;
     let geometry = ProfileRow::get(&view, &ProfileId::STANDARD)?.map(|row| row.geometry);
+    let mut still_missed = Vec::new();
+    for (drive, row) in known.iter().filter(|(_, row)| row.state == DriveState::Lost) {
+        if DriveLedgerRow::get(&view, drive)?.is_some_and(|ledger| ledger.chunks > 0) {
+            still_missed.push(format!("{} (drive {drive}, lost before and not rebuilt yet)", row.label));
+        }
+    }
     drop(view);
     let here: BTreeMap<DriveId, &DriveDir> = rooms.dirs().iter().map(|dir| (dir.identity().drive, &**dir)).collect();
     let gone = |row: &DriveRow| matches!(row.state, DriveState::Lost | DriveState::Removed);
@@ -65,8 +71,10 @@ pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
         .map(|(&drive, row)| (drive, row))
         .collect();
     let most = geometry.map_or(0, Geometry::m);
-    if missing.len() > most {
-        let missing = missing.iter().map(|(_, row)| row.label.clone()).collect();
+    // Drives that were declared lost and are still being rebuilt count: calling more drives lost than the data survives
+    // would give up what those that are only away still hold.
+    if !missing.is_empty() && missing.len() + still_missed.len() > most {
+        let missing = missing.iter().map(|(_, row)| row.label.clone()).chain(still_missed).collect();
         return Err(TopologyError::TooManyMissing { missing, most }.into());
     }
     let mut operations: Vec<Operation> = missing

@@ -1,3 +1,5 @@
+//! Placement is deterministic, balanced, spread, and moves little when the topology changes.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

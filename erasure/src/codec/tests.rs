@@ -1,3 +1,5 @@
+//! Any k of k+m chunks give every other one back, and parity is what it always was.
+
 use cairn_core::Geometry;
 use cairn_core::geometry::POSITIONS_MAX;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Extents come back out of a sealed stripe, wherever its chunks end.
+
 use cairn_core::stripe::{LARGE_BLOCK_BYTES, PACKED_BLOCK_BYTES};
 use cairn_core::{LogIndex, SessionId};
 use proptest::prelude::*;

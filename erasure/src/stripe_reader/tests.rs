@@ -1,3 +1,5 @@
+//! Any range after any m losses, and what healthy reads do not touch.
+
 use cairn_core::stripe::{LARGE_BLOCK_BYTES, PACKED_BLOCK_BYTES};
 use cairn_core::{BucketId, ExtentId, Geometry, ObjectKey};
 use futures::executor::block_on;

@@ -1,3 +1,5 @@
+//! Drives that fail are replaced, and every attempt is named.
+
 use cairn_core::stripe::PACKED_BLOCK_BYTES;
 use cairn_core::{BucketId, ExtentId, Geometry, ObjectKey, WallTime};
 

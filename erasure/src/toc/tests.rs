@@ -1,3 +1,5 @@
+//! A table of contents survives its encoding, and nothing else passes for one.
+
 use cairn_core::{LogIndex, SessionId, WriteId};
 use proptest::prelude::*;
 

@@ -53,9 +53,9 @@ pub async fn retire(client: &Client) -> Result<u64, RepairError> {
     drop(view);
     for (manifest, first, pages) in work {
         let mut next = first;
-        // An empty manifest takes one step too: the step that finds no page removes the head.
-        while next <= pages {
-            let until = (next + PAGES_STEP).min(pages + 1);
+        // The step that takes the last page takes the head with it.
+        while next < pages {
+            let until = (next + PAGES_STEP).min(pages);
             let operations: Vec<Operation> =
                 (next..until).map(|page| Operation::RetirePage { manifest, page }).collect();
             let outcomes = client.propose(operations).await?;
