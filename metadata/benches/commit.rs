@@ -23,7 +23,7 @@ use cairn_machine::rows::profile::ProfileId;
 use cairn_machine::rows::session::SessionKind;
 use cairn_machine::{Operation, Outcome};
 use cairn_metadata::{Client, MetadataNode, NodeConfig};
-use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Shell, VoterId};
+use cairn_oplog::{LogDrive, LogIdentity, LogRecord, OpLog, Options, Shell, VoterId};
 use cairn_rows::{RowsOptions, SledOverlays};
 
 const COPIES: usize = 3;
@@ -55,7 +55,7 @@ fn bare(dir: &Path) {
     report("bare write and fdatasync of 8 KiB", &mut times);
 }
 
-async fn start(dir: &Path) -> MetadataNode {
+async fn start(dir: &Path) -> (MetadataNode, OpLog) {
     let clock = SystemClock::start();
     let entropy = SystemEntropy::shared();
     let files = RealFiles::shared();
@@ -77,7 +77,8 @@ async fn start(dir: &Path) -> MetadataNode {
     let overlays = SledOverlays::discard_and_open(dir.join("overlay")).expect("sled opens");
     let rows = RowsOptions { files, overlays: Arc::new(overlays), entropy: entropy.clone(), cache_bytes: 16 << 20 };
     let config = NodeConfig::new(node, 1, run_directories, COPIES);
-    let metadata = MetadataNode::start(config, log, recovered, rows, clock, entropy).await.expect("the node starts");
+    let metadata =
+        MetadataNode::start(config, log.clone(), recovered, rows, clock, entropy).await.expect("the node starts");
     let form = Operation::Form {
         cluster: ClusterId(1),
         node,
@@ -90,11 +91,11 @@ async fn start(dir: &Path) -> MetadataNode {
     };
     metadata.form(form).await.expect("it forms");
     metadata.ready().await.expect("it is ready");
-    metadata
+    (metadata, log)
 }
 
 async fn measure(dir: &Path) {
-    let node = start(dir).await;
+    let (node, log) = start(dir).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
     let create = Operation::CreateBucket { name: BucketName::new("bench").expect("a name"), owner: "root".into() };
     let [Outcome::BucketCreated(bucket)] = client.propose(vec![create]).await.expect("an answer")[..] else {
@@ -102,13 +103,19 @@ async fn measure(dir: &Path) {
     };
 
     for bytes in OBJECT_BYTES {
-        let mut times = Vec::new();
+        // In turns, so that both meet the same noise. A start would not know what to make of this record; there is none.
+        let (mut log_alone, mut commits) = (Vec::new(), Vec::new());
         for n in 0..500 {
             let begin = Instant::now();
+            let record = LogRecord::Committed { payload: vec![7; bytes + 300].into() };
+            log.append(vec![record]).expect("the log runs").await.expect("a group");
+            log_alone.push(begin.elapsed());
+            let begin = Instant::now();
             put(&client, bucket, &format!("lone/{bytes}/{n}"), bytes).await;
-            times.push(begin.elapsed());
+            commits.push(begin.elapsed());
         }
-        report(&format!("a lone PUT of {bytes} bytes"), &mut times);
+        report(&format!("the log alone, {bytes} bytes and what is around them"), &mut log_alone);
+        report(&format!("a lone PUT of {bytes} bytes"), &mut commits);
     }
     let mut times = Vec::new();
     for _ in 0..2000 {
