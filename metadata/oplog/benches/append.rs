@@ -4,6 +4,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cairn_core::clock::SystemClock;
@@ -91,30 +92,45 @@ async fn tidy(log: &OpLog, next: u64) {
     }
 }
 
+/// A lone append on one directory, on three, and a bare write and fdatasync of one block and of two, by turns: what else
+/// the disk is doing changes from one second to the next, so figures that are taken one after the other tell nothing.
+fn lone_by_turns(runtime: &Runtime) {
+    const TURNS: usize = 400;
+    let root = directory();
+    let one_drive = open(runtime, &root.path().join("one"), 1, 1);
+    let three_drives = open(runtime, &root.path().join("three"), 3, 1);
+    let file = OpenOptions::new().write(true).create_new(true).open(root.path().join("bare")).expect("a file");
+    file.write_all_at(&vec![0; 16 << 20], 0).and_then(|()| file.sync_all()).expect("room");
+    let (mut at, mut next_one, mut next_three) = (0, 0, 0);
+    let names = ["bare, 4 KiB", "bare, 8 KiB", "log on 1 drive", "log on 3 drives"];
+    let mut times: [Vec<Duration>; 4] = Default::default();
+    for turn in 0..TURNS {
+        for which in 0..names.len() {
+            // Each goes first, second, third and fourth equally often.
+            let which = (which + turn) % names.len();
+            let start = Instant::now();
+            match which {
+                0 | 1 => {
+                    let block = vec![7; 4096 * (which + 1)];
+                    file.write_all_at(&block, at).and_then(|()| file.sync_data()).expect("synced");
+                    at = (at + block.len() as u64) % (15 << 20);
+                }
+                2 => runtime.block_on(one(&one_drive, &mut next_one)),
+                _ => runtime.block_on(one(&three_drives, &mut next_three)),
+            }
+            times[which].push(start.elapsed());
+        }
+    }
+    println!("lone append of 1 KiB, {TURNS} turns: least, median, nine of ten");
+    for (name, mut times) in names.into_iter().zip(times) {
+        times.sort_unstable();
+        println!("  {name:16} {:>9.1?} {:>9.1?} {:>9.1?}", times[0], times[TURNS / 2], times[TURNS * 9 / 10]);
+    }
+}
+
 fn appends(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let mut group = c.benchmark_group("lone append of 1 KiB");
-    for drives in [1, 3] {
-        let root = directory();
-        let log = open(&runtime, root.path(), drives, 1);
-        let mut next = 0;
-        group.bench_function(format!("{drives} drives"), |b| {
-            b.iter(|| runtime.block_on(one(&log, &mut next)));
-        });
-    }
-    let root = directory();
-    let file = OpenOptions::new().write(true).create_new(true).open(root.path().join("bare")).expect("a file");
-    file.set_len(64 << 20).expect("room");
-    let block = vec![7; 4096];
-    let mut at = 0;
-    group.bench_function("bare write and fdatasync", |b| {
-        b.iter(|| {
-            file.write_all_at(&block, at).expect("written");
-            file.sync_data().expect("synced");
-            at = (at + 4096) % (64 << 20);
-        });
-    });
-    group.finish();
+    lone_by_turns(&runtime);
 
     let mut group = c.benchmark_group("64 concurrent appends of 1 KiB");
     group.throughput(Throughput::Elements(CONCURRENT));
