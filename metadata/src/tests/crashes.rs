@@ -139,8 +139,7 @@ fn the_power_may_go_at_any_operation_around_a_merge() {
     // The merged run is written, marked, and what it replaces is removed.
     for operations in merged.saturating_sub(120)..merged + 5 {
         let mut world = World::new(SEED);
-        let (_, acknowledged) =
-            world.live_and_crash(async |world| write_until_merged(world, Some(operations)).await);
+        let (_, acknowledged) = world.live_and_crash(async |world| write_until_merged(world, Some(operations)).await);
         world.live(async |world| {
             let node = world.start().await.unwrap_or_else(|error| panic!("power off after {operations}: {error}"));
             let last = value_of(&gateway(&node).await.read().await.unwrap(), "last").unwrap();

@@ -8,8 +8,8 @@ use cairn_journal::files::faulty::Operation as Disk;
 use cairn_machine::rows::stripe::PlacedChunk;
 use cairn_machine::{Operation, Outcome, due_until};
 
-use super::world::{World, at, dir, gateway, until, value_of, write};
-use crate::{Client, CutPolicy, HistoryPolicy};
+use super::world::{DRIVES, World, at, dir, gateway, until, value_of, write};
+use crate::{Client, CutPolicy, HistoryPolicy, NodeFailure, ProposeError, StartError};
 
 async fn fill(client: &Client, from: u64, to: u64) {
     for value in from..to {
@@ -139,5 +139,41 @@ fn a_copy_that_was_lost_is_written_again() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(names(&*world.files.shared()), before);
         assert_eq!(value_of(&gateway(&node).await.read().await.unwrap(), "last"), Some(199));
+    });
+}
+
+#[test]
+fn rows_that_cannot_be_read_stop_the_node() {
+    let mut world = World::new(45);
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        fill(&client, 0, 200).await;
+        until(45, &node, "a run", |status| status.run_index.0 > 0).await;
+        client.close().await;
+        node.close().await.unwrap();
+    });
+    // Every copy of every run loses its first blocks; header and footer are intact, so the runs open.
+    let files = world.files.shared();
+    for drive in 0..DRIVES {
+        let runs = dir(drive).join("runs");
+        for run in files.list(&runs).unwrap() {
+            for byte in [4200, 4300, 4400] {
+                world.files.flip_bit(&runs.join(&run.name), byte, 3).unwrap();
+            }
+        }
+    }
+    world.live(async |world| {
+        let failure = match world.start().await {
+            Err(StartError::Stopped(failure)) => failure,
+            Err(other) => panic!("{other}"),
+            Ok(node) => {
+                let client = gateway(&node).await;
+                let result = client.propose(vec![write("k0", 1)]).await;
+                assert!(matches!(result, Err(ProposeError::Unavailable(_))), "{result:?}");
+                node.failed().await
+            }
+        };
+        assert!(matches!(failure, NodeFailure::Rows { .. }), "{failure}");
     });
 }
