@@ -152,8 +152,8 @@ impl Gateway {
 
     /// Serves connections until `shutdown` is done; running requests may finish within the configured time. Says how many
     /// connections had to be cut.
-    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> usize {
-        server::serve(listener, Arc::clone(&self.service), shutdown, self.shutdown_grace).await
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> usize {
+        server::serve(listener, Arc::clone(&self.service), Box::pin(shutdown), self.shutdown_grace).await
     }
 }
 

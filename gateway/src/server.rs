@@ -1,10 +1,10 @@
 //! Connections: accepting them, bounding them, and letting them end.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -47,14 +47,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
-    shutdown: impl Future<Output = ()>,
+    mut shutdown: BoxFuture<'static, ()>,
     grace: Duration,
 ) -> usize {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut running = tokio::task::JoinSet::new();
     let builder = builder();
-    let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             biased;

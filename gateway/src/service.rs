@@ -59,12 +59,26 @@ struct Remembered {
 
 impl Service {
     /// Answers one request, from a connection or from a simulation. Whatever happens, there is an answer.
-    pub async fn answer<B: RequestBody>(&self, request: Request<B>) -> HttpResponse {
+    pub fn answer<B: RequestBody>(&self, request: Request<B>) -> impl Future<Output = HttpResponse> + Send + '_ {
+        let (mut parts, incoming) = request.into_parts();
+        let watch = Arc::new(BodyWatch::default());
+        parts.extensions.insert(Arc::clone(&watch));
+        let body = if incoming.is_end_stream() {
+            // s3s sees that there is nothing to read; the watch judges an empty body all the same.
+            Body::http_body_unsync(WatchedBody::new(http_body_util::Empty::new(), Arc::clone(&watch), BODY_IDLE_MAX))
+        } else {
+            Body::http_body_unsync(WatchedBody::new(incoming, Arc::clone(&watch), BODY_IDLE_MAX))
+        };
+        // From here on nothing depends on where the body comes from, so it is compiled once and not for each caller.
+        self.answer_watched(Request::from_parts(parts, body), watch)
+    }
+
+    async fn answer_watched(&self, request: Request<Body>, watch: Arc<BodyWatch>) -> HttpResponse {
         let (id, begun) = (self.ids.next(), self.clock.elapsed());
         let remembered = Remembered { method: request.method().clone(), path: request.uri().path().to_owned() };
         let answered = match self.health(&request).await {
             Some(answer) => answer,
-            None => self.s3(request).await,
+            None => self.s3(request, &watch).await,
         };
         let asked = Asked { method: &remembered.method, path: &remembered.path, id };
         let answered = answer::finish(answered, asked);
@@ -80,17 +94,8 @@ impl Service {
         answered
     }
 
-    async fn s3<B: RequestBody>(&self, request: Request<B>) -> HttpResponse {
-        let (mut parts, incoming) = request.into_parts();
-        let watch = Arc::new(BodyWatch::default());
-        parts.extensions.insert(Arc::clone(&watch));
-        let body = if incoming.is_end_stream() {
-            // s3s sees that there is nothing to read; the watch judges an empty body all the same.
-            Body::http_body_unsync(WatchedBody::new(http_body_util::Empty::new(), Arc::clone(&watch), BODY_IDLE_MAX))
-        } else {
-            Body::http_body_unsync(WatchedBody::new(incoming, Arc::clone(&watch), BODY_IDLE_MAX))
-        };
-        let answered = match self.s3.call(Request::from_parts(parts, body)).await {
+    async fn s3(&self, request: Request<Body>, watch: &BodyWatch) -> HttpResponse {
+        let answered = match self.s3.call(request).await {
             Ok(answer) => answer,
             Err(error) => {
                 let error = error.into_std_error();
@@ -111,7 +116,7 @@ impl Service {
     }
 
     /// Health, for whoever comes without a signature: `/health/...` could be an object, and to a signed request it is.
-    async fn health<B>(&self, request: &Request<B>) -> Option<HttpResponse> {
+    async fn health(&self, request: &Request<Body>) -> Option<HttpResponse> {
         let path = request.uri().path();
         let which = path.strip_prefix("/health/")?;
         let signed = request.headers().contains_key(header::AUTHORIZATION) || request.uri().query().is_some();
