@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! (unknown) --RegisterDrives--> Active <----> Draining
-//!                                 |              |  \
-//!                                 |              |   \-- holds no chunk --> Removed
-//!                                 \-----> Lost <-/                            ^
-//!                                           \--------- holds no chunk --------/
+//!                                ^  |            |  \
+//!                                |  |            |   \-- holds no chunk --> Removed
+//!                                |  v            v                            ^
+//!                                Lost <----------+-------- holds no chunk ----/
 //! ```
 //!
-//! A lost drive does not come back as what it was: meanwhile its garbage may have been given up without a delete and its
-//! positions rebuilt. Should it return, the census condemns what it finds, and a fresh id makes it useful again. That no
-//! road leads to `Removed` from `Active` makes sure that no writer still believes in the drive.
+//! A lost drive may come back: what its stripes still name was never given up, and to have declared intact drives lost
+//! must not be what loses their data. What was given up meanwhile, positions rebuilt elsewhere and garbage counted as
+//! collected without a delete, is named by no row any more, and the census condemns it. From `Removed` no road leads back,
+//! and none leads there from `Active`, so that no writer still believes in the drive.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -114,7 +115,7 @@ pub(crate) fn set_drive_state<S: RowSource + ?Sized>(
         return Err(Refusal::Changed.into());
     }
     match (from, to) {
-        (Active, Draining | Lost) | (Draining, Active | Lost) => {}
+        (Active, Draining | Lost) | (Draining, Active | Lost) | (Lost, Active) => {}
         (Draining | Lost, Removed) => {
             let chunks = rows.must::<DriveLedgerRow>(&drive)?.chunks;
             if chunks > 0 {

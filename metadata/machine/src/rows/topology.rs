@@ -49,7 +49,8 @@ pub enum DriveState {
     /// Takes none, and what it holds is moved away.
     #[n(1)]
     Draining,
-    /// Gone with what it held; its positions are rebuilt elsewhere.
+    /// Gone with what it held; its positions are rebuilt elsewhere. Should it turn out to be there after all, it may become
+    /// active again, with what is not rebuilt yet.
     #[n(2)]
     Lost,
     /// Holds nothing any more and never comes back. Only the ledger's zero lets a drive get here (invariant 6).

@@ -410,3 +410,21 @@ fn a_stripe_waits_for_its_end_even_when_nothing_lives_in_it_for_a_moment() {
     assert_eq!(lab.get::<StripeLiveRow>(&stripe).unwrap(), StripeLiveRow { extents: 1, bytes: 100 });
     assert!(lab.garbage().is_empty());
 }
+
+#[test]
+fn a_drive_that_was_wrongly_declared_lost_comes_back_with_what_it_holds() {
+    let (mut lab, bucket) = Lab::formed();
+    let (stripe, _) = lab.put(bucket, "a");
+    for drive in [0, 1] {
+        lab.set_state(drive, Active, Lost);
+    }
+    let from = PlacedChunk { drive: DriveId(0), write: stripe.0 };
+    let to = PlacedChunk { drive: DriveId(3), write: lab.write(REPAIR) };
+    assert_eq!(lab.one(REPAIR, Operation::MovePosition { stripe, position: 0, from, to }), Outcome::Done);
+    for drive in [0, 1] {
+        assert_eq!(lab.set_state(drive, Lost, Active), Outcome::Done);
+    }
+    let row = lab.get::<StripeRow>(&stripe).unwrap();
+    assert_eq!((row.positions[0], row.positions[1].drive), (to, DriveId(1)), "what was rebuilt stays where it is");
+    assert_eq!((lab.ledger(0).chunks, lab.ledger(0).garbage_chunks, lab.ledger(1).chunks), (0, 1, 1));
+}

@@ -157,6 +157,24 @@ fn one_operation_that_is_too_large_has_no_effect_at_all() {
 }
 
 #[test]
+fn one_operation_that_writes_too_many_bytes_has_no_effect_either() {
+    let (mut lab, _) = Lab::formed();
+    let manifest = ManifestId(lab.write(GATE));
+    let mut attempt = |count: u16| {
+        let write = lab.write(GATE);
+        let here = |ordinal| NewExtent {
+            id: ExtentId { write, ordinal },
+            length: 65_536,
+            place: NewPlace::Here(vec![1; 65_536].into()),
+        };
+        let outcome = lab.one(GATE, page(manifest, 0, (0..count).map(here).collect()));
+        (outcome, lab.rows.0.keys().filter(|key| key[0] == Table::Extent as u8).count())
+    };
+    assert_eq!(attempt(16), (Outcome::Refused(Refusal::TooLarge), 0));
+    assert_eq!(attempt(15), (Outcome::Done, 15));
+}
+
+#[test]
 fn a_newer_function_stops_the_node() {
     let (lab, _) = Lab::formed();
     for function in [0, FUNCTION_VERSION + 1] {
