@@ -51,6 +51,7 @@ pub struct VersionPage {
 
 /// One entry of a listing of versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a page is nearly all rows, and a box for each would cost more")]
 pub enum VersionEntry {
     /// A version, or a delete marker.
     Version {

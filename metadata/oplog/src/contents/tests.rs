@@ -1,3 +1,5 @@
+//! What stands in the log after appends, truncations and purges, whatever their order.
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

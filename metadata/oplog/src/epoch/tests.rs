@@ -1,3 +1,5 @@
+//! An epoch's record survives its encoding, and what does not hold together is refused.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A group's head and name survive their encoding, and damaged ones are found.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What Raft keeps survives its encoding; newer, cut-off and foreign bytes are refused.
+
 use proptest::prelude::*;
 
 use super::*;
