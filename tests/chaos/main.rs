@@ -1,5 +1,7 @@
 //! Real processes, killed and robbed of their drives. What was acknowledged must be there, byte for byte.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 mod kill;
 mod lost_drives;
 mod starting;

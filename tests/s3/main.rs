@@ -1,5 +1,7 @@
 //! Real clients against a fresh server: what people do on their first day.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 mod boto3;
 mod command_line;
 

@@ -1,6 +1,8 @@
 //! The one-process system on a simulated disk and simulated time: the same parts, the same decisions, no threads. A seed
 //! decides everything; a failing one is printed and replayed with `CAIRN_SEED`.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 mod model;
 mod world;
 

@@ -1,6 +1,6 @@
 //! One machine: its disk, its clock, and the lives of the server on it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ impl World {
         let plan = directories::plan(&self.files, Self::dir(), Some(6))?;
         let parts = Parts {
             files: self.files.shared(),
-            overlays: Arc::new(MemoryOverlays::default()),
+            overlays: Arc::new(MemoryOverlays),
             clock,
             entropy: self.entropy.clone(),
             shell: Shell::Task,
@@ -240,7 +240,7 @@ impl World {
         self.note(format!("lost drives {lost:?}"));
     }
 
-    fn remove(&self, path: &PathBuf) {
+    fn remove(&self, path: &Path) {
         let Ok(entries) = self.files.list(path) else { return };
         for entry in entries {
             let inside = path.join(&entry.name);
