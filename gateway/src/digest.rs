@@ -1,12 +1,14 @@
 //! What a client says about a body beforehand, what the body turns out to be, and whether the two agree.
 //!
 //! s3s checks `x-amz-content-sha256`; everything else that a client may promise is checked here: `Content-MD5`,
-//! `x-amz-checksum-*` as a header, and the same as a trailer behind the body.
+//! `x-amz-checksum-*` as a header, and the same as a trailer behind the body. [`combine`] makes one checksum of those of
+//! many parts.
+
+pub mod combine;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use cairn_machine::rows::object::{Checksum, ChecksumKind};
-use crc_fast::CrcAlgorithm;
 use http::HeaderMap;
 use md5::{Digest as _, Md5};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
@@ -41,12 +43,10 @@ enum Running {
 
 impl Running {
     fn new(kind: ChecksumKind) -> Self {
-        match kind {
-            ChecksumKind::Crc32 => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc), 4),
-            ChecksumKind::Crc32c => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi), 4),
-            ChecksumKind::Crc64Nvme => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme), 8),
-            ChecksumKind::Sha1 => Self::Sha1(Sha1::new()),
-            ChecksumKind::Sha256 => Self::Sha256(Sha256::new()),
+        match (kind, combine::crc(kind)) {
+            (_, Some(algorithm)) => Self::Crc(crc_fast::Digest::new(algorithm), name_and_length(kind).1),
+            (ChecksumKind::Sha1, None) => Self::Sha1(Sha1::new()),
+            (_, None) => Self::Sha256(Sha256::new()),
         }
     }
 
