@@ -83,7 +83,7 @@ mod tests {
         for kind in CRCS {
             // Doubled thirteen times, 64 KiB become 512 MiB.
             let (digest, part) = (0..13).fold((one_pass(kind, &[0; 1 << 16]), 1u64 << 16), |(digest, bytes), _| {
-                (full_object(kind, &[(&digest, bytes); 2]).unwrap(), bytes * 2)
+                (full_object(kind, &[(&digest[..], bytes); 2]).unwrap(), bytes * 2)
             });
             assert_eq!(part, 512 << 20);
             let all = full_object(kind, &vec![(&digest[..], part); 10_000]).unwrap();
