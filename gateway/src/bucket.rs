@@ -3,15 +3,18 @@
 //! - [`listing`]: pages of keys, both versions of the request
 //! - [`token`]: where a listing goes on
 //! - [`url_encoding`]: keys that XML cannot carry
+//! - [`versioning`]: whether versions are kept; [`versions`]: pages of them
 
 pub mod listing;
 pub mod token;
 pub mod url_encoding;
+pub mod versioning;
+pub mod versions;
 
 use cairn_core::{BucketId, BucketName};
 use cairn_machine::operation::Operation;
 use cairn_machine::rows::bucket::BucketRow;
-use cairn_machine::{Outcome, Refusal, RowError};
+use cairn_machine::{Outcome, RowError};
 use cairn_metadata::{View, query};
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, GetBucketLocationOutput, HeadBucketOutput,
@@ -22,6 +25,7 @@ use s3s::s3_error;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
+use crate::outcome::unexpected;
 
 /// The region where AWS leaves the location of a bucket empty.
 const REGION_WITHOUT_NAME: &str = "us-east-1";
@@ -69,13 +73,11 @@ pub async fn create(core: &Core, input: CreateBucketInput, made_by: String) -> R
         core.check_location(wanted.unwrap_or_default())?;
     }
     let location = format!("/{name}");
-    let outcomes = core.stripes.client.propose(vec![Operation::CreateBucket { name, owner: made_by }]).await?;
-    match outcomes.into_iter().next() {
-        Some(Outcome::BucketCreated(_)) => {
+    match core.propose(Operation::CreateBucket { name, owner: made_by }).await? {
+        Outcome::BucketCreated(_) => {
             Ok(CreateBucketOutput { location: Some(location), ..CreateBucketOutput::default() })
         }
-        Some(Outcome::Refused(refusal)) => Err(Fault::of_refusal(refusal)),
-        other => Err(Fault::Refused(Refusal::Malformed { reason: format!("a bucket was answered by {other:?}") })),
+        other => Err(unexpected("a bucket", &other)),
     }
 }
 
@@ -99,10 +101,9 @@ impl Core {
 /// Removes an empty bucket.
 pub async fn delete(core: &Core, name: &str) -> Result<(), Fault> {
     let id = core.bucket(name).await?;
-    match core.stripes.client.propose(vec![Operation::DeleteBucket { id }]).await?.into_iter().next() {
-        Some(Outcome::Done) => Ok(()),
-        Some(Outcome::Refused(refusal)) => Err(Fault::of_refusal(refusal)),
-        other => Err(Fault::Refused(Refusal::Malformed { reason: format!("a bucket was answered by {other:?}") })),
+    match core.propose(Operation::DeleteBucket { id }).await? {
+        Outcome::Done => Ok(()),
+        other => Err(unexpected("a bucket's end", &other)),
     }
 }
 

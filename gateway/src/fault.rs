@@ -22,9 +22,15 @@ pub enum Fault {
     NoSuchBucket,
     /// The client named a key that is not there.
     #[error("no such key")]
-    NoSuchKey {
-        /// Whether a delete left a marker in its place.
-        marker: bool,
+    NoSuchKey,
+    /// What the client wants to read is a delete marker.
+    #[error("it is a delete marker")]
+    DeleteMarker {
+        /// The marker's id, as clients know it.
+        version_id: String,
+        /// Since when it is there, where the client named this very version: then it is no object that is missing, but the
+        /// wrong question.
+        named: Option<WallTime>,
     },
     /// The client named a version that is not there.
     #[error("no such version")]
@@ -80,7 +86,7 @@ impl Fault {
     pub fn of_refusal(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NoSuchBucket => Self::NoSuchBucket,
-            Refusal::NoSuchKey => Self::NoSuchKey { marker: false },
+            Refusal::NoSuchKey => Self::NoSuchKey,
             Refusal::NoSuchVersion => Self::NoSuchVersion,
             Refusal::PreconditionFailed => Self::PreconditionFailed,
             Refusal::BucketNotEmpty => Self::Request(s3_error!(BucketNotEmpty)),
@@ -149,13 +155,8 @@ impl From<Fault> for S3Error {
         }
         match fault {
             Fault::NoSuchBucket => s3_error!(NoSuchBucket),
-            Fault::NoSuchKey { marker } => {
-                let mut error = s3_error!(NoSuchKey);
-                if marker {
-                    error.set_headers(with_headers([("x-amz-delete-marker", HeaderValue::from_static("true"))]));
-                }
-                error
-            }
+            Fault::NoSuchKey => s3_error!(NoSuchKey),
+            Fault::DeleteMarker { version_id, named } => marker_error(&version_id, named),
             Fault::NoSuchVersion => s3_error!(NoSuchVersion),
             Fault::PreconditionFailed => s3_error!(PreconditionFailed),
             Fault::NotModified { etag, modified } => {
@@ -184,6 +185,24 @@ impl From<Fault> for S3Error {
     }
 }
 
+/// A delete marker has nothing to read. Asked for as the newest version it is a key that is not there; asked for by its
+/// id it is something that can only be deleted.
+fn marker_error(version_id: &str, named: Option<WallTime>) -> S3Error {
+    let version_id = HeaderValue::try_from(version_id).expect("digits and letters are a header's value");
+    let marker = [("x-amz-delete-marker", HeaderValue::from_static("true")), ("x-amz-version-id", version_id)];
+    let mut headers = with_headers(marker);
+    let mut error = match named {
+        None => s3_error!(NoSuchKey),
+        Some(modified) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("DELETE"));
+            headers.insert(header::LAST_MODIFIED, http_date(modified));
+            s3_error!(MethodNotAllowed)
+        }
+    };
+    error.set_headers(headers);
+    error
+}
+
 /// s3s replaces all headers of an error by those that are set, so its content type is among them.
 fn with_headers<const N: usize>(headers: [(&'static str, HeaderValue); N]) -> HeaderMap {
     let xml = (header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
@@ -199,7 +218,9 @@ mod tests {
         let etag = Etag { md5: [0; 16], parts: None };
         for (fault, code, status) in [
             (Fault::NoSuchBucket, "NoSuchBucket", 404),
-            (Fault::NoSuchKey { marker: false }, "NoSuchKey", 404),
+            (Fault::NoSuchKey, "NoSuchKey", 404),
+            (Fault::DeleteMarker { version_id: "null".into(), named: None }, "NoSuchKey", 404),
+            (Fault::DeleteMarker { version_id: "null".into(), named: Some(WallTime(0)) }, "MethodNotAllowed", 405),
             (Fault::PreconditionFailed, "PreconditionFailed", 412),
             (Fault::NotModified { etag, modified: WallTime(0) }, "NotModified", 304),
             (Fault::InvalidRange { size: 5 }, "InvalidRange", 416),

@@ -76,6 +76,28 @@ impl S3 for Front {
         ok(bucket::listing::list_v2(&self.0, request.input).await?)
     }
 
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        ok(bucket::versions::list(&self.0, request.input).await?)
+    }
+
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        ok(bucket::versioning::get(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_bucket_versioning(
+        &self,
+        request: S3Request<PutBucketVersioningInput>,
+    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+        bucket::versioning::put(&self.0, request.input).await?;
+        ok(PutBucketVersioningOutput {})
+    }
+
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         ok(Box::pin(object::put::put(&self.0, request)).await?)
     }

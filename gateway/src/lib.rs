@@ -19,6 +19,7 @@
 //! - [`budget`]: memory, reserved whole before it is used
 //! - [`topology`]: where new data may go
 //! - [`object`], [`bucket`]: the operations
+//! - [`outcome`]: one operation, proposed and answered
 //! - [`names`]: between S3's words and ours
 //! - [`admin`]: the way to the administration, behind the same signatures
 //!
@@ -40,6 +41,7 @@ pub mod guard;
 pub mod host;
 pub mod names;
 pub mod object;
+pub mod outcome;
 pub mod patience;
 pub mod request_id;
 pub mod seal;

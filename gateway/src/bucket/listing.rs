@@ -1,6 +1,7 @@
 //! Pages of a bucket's keys: ListObjects and ListObjectsV2, which ask the same in two ways.
 
 use cairn_core::BucketId;
+use cairn_machine::rows::object::Attributes;
 use cairn_metadata::query::{self, ListEntry, ListPage, ListRequest, ListStart};
 use s3s::dto::{
     ChecksumAlgorithm, ChecksumType, CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput,
@@ -67,16 +68,10 @@ impl Asked<'_> {
                 }
                 ListEntry::Object { key, row } => {
                     let Some((attributes, _)) = row.object() else { continue };
-                    let checksum = attributes.checksum.as_ref();
-                    let algorithm =
-                        checksum.map(|checksum| digest::name_and_length(checksum.kind).0.to_ascii_uppercase());
-                    let kind = checksum.map(|checksum| match checksum.parts {
-                        None => ChecksumType::from_static(ChecksumType::FULL_OBJECT),
-                        Some(_) => ChecksumType::from_static(ChecksumType::COMPOSITE),
-                    });
+                    let (checksum_algorithm, checksum_type) = checksum(attributes);
                     shown.contents.push(Object {
-                        checksum_algorithm: algorithm.map(|name| vec![ChecksumAlgorithm::from(name)]),
-                        checksum_type: kind,
+                        checksum_algorithm,
+                        checksum_type,
                         e_tag: Some(names::etag(&attributes.etag)),
                         key: Some(self.text(key.as_str())),
                         last_modified: Some(names::timestamp(row.modified)),
@@ -96,21 +91,29 @@ impl Asked<'_> {
     }
 }
 
-fn encoded(text: &str, url: bool) -> String {
+/// Which checksum is kept, as listings show it.
+pub(super) fn checksum(attributes: &Attributes) -> (Option<Vec<ChecksumAlgorithm>>, Option<ChecksumType>) {
+    let Some(checksum) = &attributes.checksum else { return (None, None) };
+    let name = digest::name_and_length(checksum.kind).0.to_ascii_uppercase();
+    let kind = if checksum.parts.is_some() { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
+    (Some(vec![ChecksumAlgorithm::from(name)]), Some(ChecksumType::from_static(kind)))
+}
+
+pub(super) fn encoded(text: &str, url: bool) -> String {
     if url { url_encoding::encode(text) } else { text.to_owned() }
 }
 
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+pub(super) fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn page_size(max_keys: Option<i32>) -> S3Result<usize> {
+pub(super) fn page_size(max_keys: Option<i32>) -> S3Result<usize> {
     let Some(max_keys) = max_keys else { return Ok(PAGE_MAX) };
     let asked = usize::try_from(max_keys).map_err(|_| s3_error!(InvalidArgument, "max-keys must not be negative."))?;
     Ok(asked.min(PAGE_MAX))
 }
 
-fn is_url(encoding: Option<&EncodingType>) -> S3Result<bool> {
+pub(super) fn is_url(encoding: Option<&EncodingType>) -> S3Result<bool> {
     match encoding.map(EncodingType::as_str) {
         None => Ok(false),
         Some("url") => Ok(true),
@@ -118,18 +121,26 @@ fn is_url(encoding: Option<&EncodingType>) -> S3Result<bool> {
     }
 }
 
-fn given(text: Option<&str>) -> Option<&str> {
+pub(super) fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Where a listing begins that goes on behind a text. A text that is a common prefix of this very listing means all that
-/// is below it: so the last entry of a page, whichever it was, leads to the next one.
-fn behind(text: &str, prefix: &str, delimiter: Option<&str>) -> ListStart {
-    let common = delimiter.is_some_and(|delimiter| {
+/// Whether a text is a common prefix of this very listing. As a marker it then means all that is below it: so the last
+/// entry of a page, whichever it was, leads to the next one.
+pub(super) fn is_common_prefix(text: &str, prefix: &str, delimiter: Option<&str>) -> bool {
+    delimiter.is_some_and(|delimiter| {
         let rest = text.strip_prefix(prefix).unwrap_or_default();
         rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
-    });
-    if common { ListStart::CommonPrefix(text.into()) } else { ListStart::Key(text.into()) }
+    })
+}
+
+/// Where a listing begins that goes on behind a text.
+fn behind(text: &str, prefix: &str, delimiter: Option<&str>) -> ListStart {
+    if is_common_prefix(text, prefix, delimiter) {
+        ListStart::CommonPrefix(text.into())
+    } else {
+        ListStart::Key(text.into())
+    }
 }
 
 /// What a page ends with: the text that the next one begins behind.

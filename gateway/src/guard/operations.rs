@@ -44,6 +44,9 @@ const LIST_V2: &[&str] = &[
     "start-after",
 ];
 
+const LIST_VERSIONS: &[&str] =
+    &["delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker", "versions"];
+
 const READ: &[&str] = &[
     "response-cache-control",
     "response-content-disposition",
@@ -75,6 +78,19 @@ const OPERATIONS: &[OperationShape] = &[
     OperationShape { name: "GetBucketLocation", query: &["location"], headers: &[], body: BodyKind::None },
     OperationShape { name: "ListObjects", query: LIST, headers: &["x-amz-request-payer"], body: BodyKind::None },
     OperationShape { name: "ListObjectsV2", query: LIST_V2, headers: &["x-amz-request-payer"], body: BodyKind::None },
+    OperationShape {
+        name: "ListObjectVersions",
+        query: LIST_VERSIONS,
+        headers: &["x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape { name: "GetBucketVersioning", query: &["versioning"], headers: &[], body: BodyKind::None },
+    OperationShape {
+        name: "PutBucketVersioning",
+        query: &["versioning"],
+        headers: &[],
+        body: BodyKind::Xml { bytes_max: 64 * KIB },
+    },
     OperationShape {
         name: "DeleteObjects",
         query: &["delete"],

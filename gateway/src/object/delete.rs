@@ -1,8 +1,9 @@
 //! DELETE, of one object or of up to a thousand.
 
-use cairn_core::ObjectKey;
-use cairn_machine::operation::Operation;
+use cairn_core::{BucketId, ObjectKey};
+use cairn_machine::operation::{Conditions, Operation, VersionChoice};
 use cairn_machine::{Outcome, Refusal};
+use cairn_metadata::query;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
     ObjectIdentifier,
@@ -13,6 +14,7 @@ use super::preconditions;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
+use crate::outcome::unexpected;
 
 /// The most keys in one request: what S3 allows.
 const KEYS_MAX: usize = 1000;
@@ -27,28 +29,65 @@ struct Done {
     marker: bool,
 }
 
+/// One object that is to be deleted.
+struct Deletion {
+    bucket: BucketId,
+    key: ObjectKey,
+    /// The version, as the client named it.
+    named: Option<String>,
+    version: VersionChoice,
+    conditions: Conditions,
+}
+
+impl Deletion {
+    fn operation(&self) -> Operation {
+        let Self { bucket, key, version, conditions, .. } = self;
+        Operation::DeleteObject { bucket: *bucket, key: key.clone(), version: *version, conditions: conditions.clone() }
+    }
+
+    /// What came of it.
+    async fn done(&self, core: &Core, outcome: Outcome) -> Result<Done, Fault> {
+        match outcome {
+            Outcome::Deleted { version, null, marker } => {
+                // A version that was not there has not been kept, which is what was asked for: it is named all the same.
+                let version_id = match (&self.named, version) {
+                    (Some(_), Some(version)) => Some(names::version_id(version, null)),
+                    (Some(named), None) => Some(named.clone()),
+                    (None, version) => version.filter(|_| marker).map(|version| names::version_id(version, null)),
+                };
+                Ok(Done { version_id, marker })
+            }
+            Outcome::Refused(Refusal::NoSuchKey) => self.nothing_there(core).await,
+            Outcome::Refused(refusal) => Err(Fault::of_refusal(refusal)),
+            other => Err(unexpected("a DELETE", &other)),
+        }
+    }
+
+    /// A condition names an object, and there is none. To the log a delete marker and nothing at all are the same; to S3
+    /// they are not. Nothing was deleted either way, so it does no harm that the rows are looked at a moment later.
+    async fn nothing_there(&self, core: &Core) -> Result<Done, Fault> {
+        let view = core.stripes.client.read().await?;
+        if query::version(&view, self.bucket, &self.key, self.version)?.is_some() {
+            return Err(Fault::PreconditionFailed);
+        }
+        match &self.conditions.if_match {
+            Some(_) => Err(Fault::NoSuchKey),
+            // Size and time only say which object is meant. One that is gone is as it was wanted.
+            None => Ok(Done { version_id: self.named.clone(), marker: false }),
+        }
+    }
+}
+
 /// Deletes one object. Deleting what is not there is no error.
 pub async fn delete(core: &Core, input: DeleteObjectInput) -> Result<DeleteObjectOutput, Fault> {
     let bucket = core.bucket(&input.bucket).await?;
     let version = names::version(input.version_id.as_deref())?;
     let modified = input.if_match_last_modified_time.as_ref();
     let conditions = preconditions::of_delete(input.if_match.as_ref(), input.if_match_size, modified)?;
-    let operation = Operation::DeleteObject { bucket, key: names::key(input.key)?, version, conditions };
-    let outcome = core.stripes.client.propose(vec![operation]).await?.into_iter().next();
-    let outcome = outcome.expect("each operation has one outcome");
-    let Done { version_id, marker } = done(outcome, input.version_id.is_some())?;
+    let deletion = Deletion { bucket, key: names::key(input.key)?, named: input.version_id, version, conditions };
+    let outcome = core.stripes.client.propose(vec![deletion.operation()]).await?.into_iter().next();
+    let Done { version_id, marker } = deletion.done(core, outcome.expect("each operation has one outcome")).await?;
     Ok(DeleteObjectOutput { delete_marker: marker.then_some(true), version_id, ..DeleteObjectOutput::default() })
-}
-
-fn done(outcome: Outcome, named: bool) -> Result<Done, Fault> {
-    match outcome {
-        Outcome::Deleted { version, null, marker } => {
-            let id = version.filter(|_| marker || named);
-            Ok(Done { version_id: id.map(|id| names::version_id(id, null)), marker })
-        }
-        Outcome::Refused(refusal) => Err(Fault::of_refusal(refusal)),
-        other => Err(Fault::Refused(Refusal::Malformed { reason: format!("a DELETE was answered by {other:?}") })),
-    }
 }
 
 /// Deletes many objects, each with an outcome of its own.
@@ -70,7 +109,8 @@ pub async fn delete_many(core: &Core, input: DeleteObjectsInput) -> Result<Delet
                     bytes = 0;
                 }
                 bytes += object.key.len();
-                waiting.push((object, Operation::DeleteObject { bucket, key, version, conditions }));
+                let named = object.version_id.clone();
+                waiting.push((object, Deletion { bucket, key, named, version, conditions }));
             }
         }
     }
@@ -78,9 +118,7 @@ pub async fn delete_many(core: &Core, input: DeleteObjectsInput) -> Result<Delet
     Ok(report.output())
 }
 
-type Understood = (ObjectKey, cairn_machine::operation::VersionChoice, cairn_machine::Conditions);
-
-fn understood(object: &ObjectIdentifier) -> Result<Understood, S3Error> {
+fn understood(object: &ObjectIdentifier) -> Result<(ObjectKey, VersionChoice, Conditions), S3Error> {
     let key = names::key(object.key.clone())?;
     let version = names::version(object.version_id.as_deref())?;
     let tag = object.e_tag.as_ref().map(preconditions::of_tag);
@@ -97,15 +135,15 @@ struct Report {
 }
 
 impl Report {
-    async fn propose(&mut self, core: &Core, waiting: Vec<(ObjectIdentifier, Operation)>) -> Result<(), Fault> {
+    async fn propose(&mut self, core: &Core, waiting: Vec<(ObjectIdentifier, Deletion)>) -> Result<(), Fault> {
         if waiting.is_empty() {
             return Ok(());
         }
-        let (objects, operations): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let operations = waiting.iter().map(|(_, deletion)| deletion.operation()).collect();
         let outcomes = core.stripes.client.propose(operations).await?;
-        assert_eq!(outcomes.len(), objects.len(), "each operation has one outcome");
-        for (object, outcome) in objects.into_iter().zip(outcomes) {
-            match done(outcome, object.version_id.is_some()) {
+        assert_eq!(outcomes.len(), waiting.len(), "each operation has one outcome");
+        for ((object, deletion), outcome) in waiting.into_iter().zip(outcomes) {
+            match deletion.done(core, outcome).await {
                 Ok(done) => self.went(object, done),
                 Err(fault) => self.failed(&object, fault.into()),
             }

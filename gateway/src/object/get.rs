@@ -4,6 +4,7 @@ use core::ops::Range;
 use std::collections::HashMap;
 
 use cairn_core::{BucketId, WallTime};
+use cairn_machine::rows::bucket::Versioning;
 use cairn_machine::rows::object::{Attributes, Content, ContentHeaders, Etag, ObjectRow, VersionKind};
 use cairn_metadata::{View, query};
 use s3s::S3Request;
@@ -46,18 +47,20 @@ impl Wanted<'_> {
         let key = names::key(self.key)?;
         let choice = names::version(self.version)?;
         let view = core.stripes.client.read().await?;
-        let (bucket, _) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
+        let (bucket, bucket_row) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
         let row = Self::row(&view, bucket, &key, self.version.is_some(), choice)?;
         let ObjectRow { version, null, modified, kind, .. } = row;
         let VersionKind::Object { attributes, content } = kind else {
-            return Err(Fault::NoSuchKey { marker: true });
+            let named = self.version.is_some().then_some(modified);
+            return Err(Fault::DeleteMarker { version_id: names::version_id(version, null), named });
         };
         self.conditions.judge(&attributes.etag, modified)?;
         let asked = self.range.as_ref().filter(|_| range_applies(self.if_range, &attributes.etag, modified));
         let range = range::resolve(asked, attributes.size)?;
         let partial = asked.is_some();
         // A bucket that never kept versions does not speak of them.
-        let version_id = (!null || self.version.is_some()).then(|| names::version_id(version, null));
+        let kept = bucket_row.versioning != Versioning::Off;
+        let version_id = (kept || self.version.is_some()).then(|| names::version_id(version, null));
         Ok(Found { view, attributes, content, modified, version_id, range, partial })
     }
 
@@ -69,7 +72,7 @@ impl Wanted<'_> {
         choice: cairn_machine::operation::VersionChoice,
     ) -> Result<ObjectRow, Fault> {
         let found = if named { query::version(view, bucket, key, choice)? } else { query::newest(view, bucket, key)? };
-        found.ok_or(if named { Fault::NoSuchVersion } else { Fault::NoSuchKey { marker: false } })
+        found.ok_or(if named { Fault::NoSuchVersion } else { Fault::NoSuchKey })
     }
 }
 

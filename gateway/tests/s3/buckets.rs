@@ -1,9 +1,7 @@
 //! Buckets and listings over HTTP.
 
-use crate::support::Server;
-use base64::Engine;
+use crate::support::{Server, md5};
 use cairn_gateway::bucket::url_encoding;
-use md5::{Digest, Md5};
 
 async fn filled(keys: &[&str]) -> Server {
     let server = Server::start().await;
@@ -102,10 +100,6 @@ async fn listings_encode_what_xml_cannot_carry() {
     let plain = server.http.get("/bucket?list-type=2&prefix=z").await.ok();
     assert_eq!(plain.all("Key"), ["z&amp;&lt;&gt;"]);
     server.http.get("/bucket?encoding-type=base64&list-type=2").await.refused(400, "InvalidArgument");
-}
-
-fn md5(body: &str) -> String {
-    base64::engine::general_purpose::STANDARD.encode(Md5::digest(body))
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ mod buckets;
 mod objects;
 mod requests;
 mod support;
+mod versions;

@@ -7,6 +7,7 @@ pub mod signer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use cairn_core::clock::SystemClock;
 use cairn_core::entropy::{SeededEntropy, SystemEntropy};
@@ -19,6 +20,7 @@ use cairn_machine::Operation;
 use cairn_machine::operation::NewDrive;
 use cairn_metadata::Client;
 use http::{Method, StatusCode};
+use md5::{Digest as _, Md5};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -29,6 +31,11 @@ pub const OTHER_KEY: &str = "AKIDOTHER";
 pub const OTHER_SECRET: &str = "the secret of a key that is not root";
 const CLUSTER_SECRET: [u8; 32] = [7; 32];
 const NODE: NodeId = NodeId(1);
+
+/// What `Content-MD5` says of a body.
+pub fn md5(body: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(Md5::digest(body))
+}
 
 /// A running gateway.
 pub struct Server {
