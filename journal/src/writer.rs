@@ -23,7 +23,9 @@ use bytes::Bytes;
 
 use crate::error::JournalError;
 use crate::files::File;
-use crate::format::{BLOCK_BYTES, DurableEnd, Entry, EntryKind, Envelope, Footer, Group, SegmentHeader, SegmentKey};
+use crate::format::{
+    BLOCK_BYTES, DurableEnd, ENVELOPE_BYTES, Entry, EntryKind, Envelope, Footer, Group, SegmentHeader, SegmentKey,
+};
 use crate::name::RecordName;
 use crate::options::Options;
 use crate::place::Place;
@@ -206,9 +208,11 @@ impl Writer {
         let failed = |source| JournalError::io("punch", &self.segments.path(place.segment), source);
         let given_back = match file.punch(place.offset, place.stored_bytes()) {
             Ok(()) => place.stored_bytes(),
-            // The blocks stay until the segment goes, but the record is gone: its header reads zero.
+            // The blocks stay until the segment goes, but the record is gone: its envelope reads zero. No byte behind the
+            // envelope is touched, so that whatever a crash leaves of this write, a record that still looks sound is.
             Err(source) if source.kind() == io::ErrorKind::Unsupported => {
-                file.write_all_vectored_at(&[Bytes::from_static(&ZEROS)], place.offset).map_err(failed)?;
+                let zeros = Bytes::from_static(&ZEROS[..ENVELOPE_BYTES]);
+                file.write_all_vectored_at(&[zeros], place.offset).map_err(failed)?;
                 0
             }
             Err(source) => return Err(failed(source)),

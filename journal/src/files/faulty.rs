@@ -8,10 +8,12 @@
 //! create, rename, remove --> shown at once                         shown still, but the device never gets it
 //!                        --> pending --sync_dir--> durable
 //! crash: of what is pending each part survives, is lost, or is torn, as the seed decides
+//! lie:   a write is shown and synced, and on the device it is nowhere (a stale block) or elsewhere (a misdirected one)
 //! ```
 //!
 //! A test drives it by a [`FaultPlan`] (chances, capacity), by [`FaultyFiles::fail_next`] (this operation, that file), by
-//! [`FaultyFiles::power_off_after`] (a crash at any point of any operation) and by [`FaultyFiles::flip_bit`].
+//! [`FaultyFiles::lie_next`], by [`FaultyFiles::power_off_after`] (a crash at any point of any operation), by
+//! [`FaultyFiles::flip_bit`], and by [`FaultyFiles::before_each`], which makes it slow.
 //!
 //! Directories are durable as soon as they exist, and only files can be renamed: nothing that is tested here depends on
 //! either.
@@ -26,28 +28,31 @@ use super::{DirEntry, File, Files, Space};
 
 mod content;
 mod disk;
+mod hook;
 mod plan;
 mod ranges;
 
 pub use disk::Snapshot;
 use disk::{Disk, FileId};
-pub use plan::{FaultPlan, Operation};
+use hook::Hook;
+pub use plan::{FaultPlan, Lie, Operation};
 
 /// The filesystem. Cheap to clone: clones are the same filesystem.
 #[derive(Debug, Clone)]
 pub struct FaultyFiles {
     disk: Arc<Mutex<Disk>>,
+    hook: Hook,
 }
 
 impl FaultyFiles {
     /// An empty filesystem.
     pub fn new(seed: u64, plan: FaultPlan) -> Self {
-        Self { disk: Arc::new(Mutex::new(Disk::new(seed, plan, Snapshot::default()))) }
+        Self::from_snapshot(seed, plan, Snapshot::default())
     }
 
     /// A filesystem with what another one had made durable. They are two from then on.
     pub fn from_snapshot(seed: u64, plan: FaultPlan, snapshot: Snapshot) -> Self {
-        Self { disk: Arc::new(Mutex::new(Disk::new(seed, plan, snapshot))) }
+        Self { disk: Arc::new(Mutex::new(Disk::new(seed, plan, snapshot))), hook: Hook::default() }
     }
 
     /// As the trait object that everyone takes.
@@ -77,13 +82,27 @@ impl FaultyFiles {
         self.disk().fail_next.push((operation, path_end.to_owned()));
     }
 
+    /// The next write to a path that ends like this is acknowledged and shown, and the device has it nowhere or in
+    /// another place. What the kernel shows and what the device holds differ from then on; a crash makes them agree.
+    pub fn lie_next(&self, lie: Lie, path_end: &str) {
+        self.disk().lie_next.push((lie, path_end.to_owned()));
+    }
+
+    /// Has something happen before each operation on a file (a read from memory is none), on the thread that asked and
+    /// with nothing locked: waiting there is a disk that is slow, or one that hangs.
+    pub fn before_each(&self, before: impl Fn(Operation, &Path) + Send + Sync + 'static) {
+        self.hook.set(Arc::new(before));
+    }
+
     /// The faults stop: nothing fails any more that was told or planned to, except where [`Self::set_unreadable`] said
     /// so. The size of the disk and what it can do stay.
     pub fn stop_faults(&self) {
+        self.hook.clear();
         let mut disk = self.disk();
         let FaultPlan { capacity_bytes, device_reads, punches, .. } = disk.plan;
         disk.plan = FaultPlan { capacity_bytes, device_reads, punches, ..FaultPlan::default() };
         disk.fail_next.clear();
+        disk.lie_next.clear();
         disk.power_off_after = None;
     }
 
@@ -173,6 +192,12 @@ impl FaultyFile {
         if disk.boot == self.boot { Ok(disk) } else { Err(io::Error::other("the file was open when the power went")) }
     }
 
+    /// As [`Self::disk`], after whatever a test has before this operation.
+    fn disk_for(&self, operation: Operation) -> io::Result<MutexGuard<'_, Disk>> {
+        self.files.hook.run(operation, &self.path);
+        self.disk()
+    }
+
     fn locked(&self) -> MutexGuard<'_, bool> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,11 +205,11 @@ impl FaultyFile {
 
 impl File for FaultyFile {
     fn write_all_vectored_at(&self, parts: &[Bytes], offset: u64) -> io::Result<()> {
-        self.disk()?.write(self.id, &self.path, parts, offset)
+        self.disk_for(Operation::Write)?.write(self.id, &self.path, parts, offset)
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.disk()?.read(self.id, &self.path, buffer, offset)
+        self.disk_for(Operation::Read)?.read(self.id, &self.path, buffer, offset)
     }
 
     fn read_exact_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
@@ -196,19 +221,19 @@ impl File for FaultyFile {
     }
 
     fn read_exact_at_device(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.disk()?.read_device(self.id, &self.path, buffer, offset)
+        self.disk_for(Operation::Read)?.read_device(self.id, &self.path, buffer, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk()?.sync_data(self.id, &self.path)
+        self.disk_for(Operation::Sync)?.sync_data(self.id, &self.path)
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        self.disk()?.allocate(self.id, &self.path, length)
+        self.disk_for(Operation::Write)?.allocate(self.id, &self.path, length)
     }
 
     fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.disk()?.punch(self.id, &self.path, offset, length)
+        self.disk_for(Operation::Write)?.punch(self.id, &self.path, offset, length)
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
@@ -216,7 +241,7 @@ impl File for FaultyFile {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.disk()?.truncate(self.id, &self.path, length)
+        self.disk_for(Operation::Write)?.truncate(self.id, &self.path, length)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -21,7 +21,7 @@ use crate::format::{BLOCK_BYTES, Entry, EntryKind, Footer, Look, SegmentHeader, 
 use crate::journal::Journal;
 use crate::options::{Options, OwnerKind};
 use crate::seal::seal;
-use crate::sealed::{is_there, read_footer};
+use crate::sealed::{Holes, Presence, presence, read_footer};
 use crate::segments::{Counts, Segment, Segments};
 use crate::writer::{Active, Writer};
 
@@ -30,11 +30,20 @@ enum Kind {
     /// With a sound footer, which is read again when it is needed: there may be many.
     Sealed,
     /// To be scanned.
-    Unsealed(SegmentKey),
+    Unsealed(SegmentKey, Footing),
     /// Created and never used.
     Stillborn,
     /// Nothing of this journal is in it.
     Unknown,
+}
+
+/// Why a segment is taken for one without a footer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Footing {
+    /// It has none.
+    None,
+    /// The device failed where one would be. Nothing is written there: the next start may read it.
+    Unread,
 }
 
 struct Opening<'a> {
@@ -46,6 +55,8 @@ struct Opening<'a> {
     /// The highest ordinal in any name.
     last_ordinal: Option<u32>,
     active: Option<Active>,
+    /// Found out with the first sealed segment: the whole journal lies on one filesystem.
+    holes: Option<Holes>,
 }
 
 pub(crate) fn open(
@@ -58,7 +69,7 @@ pub(crate) fn open(
     let segments = Arc::new(Segments::new(files, dir.to_owned(), options.open_files_max));
     let recovery = Recovery { clean: true, ..Recovery::default() };
     let mut opening =
-        Opening { segments, options, owner, recovery, next_sequence: 0, last_ordinal: None, active: None };
+        Opening { segments, options, owner, recovery, next_sequence: 0, last_ordinal: None, active: None, holes: None };
     let ordinals = opening.sort_names(names);
 
     // Look and decide.
@@ -66,12 +77,16 @@ pub(crate) fn open(
     for &ordinal in &ordinals {
         kinds.push((ordinal, opening.look(ordinal)?));
     }
-    let ours = |kind: &Kind| matches!(kind, Kind::Sealed | Kind::Unsealed(_));
+    let ours = |kind: &Kind| matches!(kind, Kind::Sealed | Kind::Unsealed(..));
     let newest = kinds.iter().rev().find(|(_, kind)| ours(kind)).map(|&(ordinal, _)| ordinal);
     let mut scanned = Vec::new();
     for (ordinal, kind) in &kinds {
-        if let Kind::Unsealed(key) = kind {
-            scanned.push((*ordinal, opening.scan(*key, newest == Some(*ordinal))?));
+        if let Kind::Unsealed(key, footing) = kind {
+            let mut verdict = opening.scan(*key, newest == Some(*ordinal))?;
+            if *footing == Footing::Unread {
+                (verdict.unreadable, verdict.resumable) = (true, false);
+            }
+            scanned.push((*ordinal, verdict));
         }
     }
 
@@ -81,7 +96,7 @@ pub(crate) fn open(
     for (ordinal, kind) in kinds {
         removed |= match kind {
             Kind::Sealed => opening.take_sealed(ordinal)?,
-            Kind::Unsealed(key) => {
+            Kind::Unsealed(key, _) => {
                 let (scanned_ordinal, verdict) = scanned.next().expect("every unsealed segment was scanned");
                 assert_eq!(scanned_ordinal, ordinal);
                 opening.take_scanned(key, verdict, newest == Some(ordinal))?
@@ -151,9 +166,12 @@ impl Opening<'_> {
 
     fn look(&self, ordinal: u32) -> Result<Kind, JournalError> {
         let (path, file, length) = self.open_file(ordinal)?;
-        if footer_of(&*file, ordinal, length, &path, self.options.owner)?.is_some() {
-            return Ok(Kind::Sealed);
-        }
+        let footing = match footer_of(&*file, ordinal, length, &path, self.options.owner) {
+            Ok(Some(_)) => return Ok(Kind::Sealed),
+            Ok(None) => Footing::None,
+            Err(JournalError::Io { .. }) => Footing::Unread,
+            Err(error) => return Err(error),
+        };
         let source = Source::new(&*file, View::Kernel, length);
         if source.end < BLOCK_BYTES {
             return Ok(if length == 0 { Kind::Stillborn } else { Kind::Unknown });
@@ -162,17 +180,17 @@ impl Opening<'_> {
         match block.as_ref().map(|block| SegmentHeader::decode(block, ordinal)) {
             Ok(Look::Sound(header)) => {
                 check_owner(&path, header.owner, self.options.owner)?;
-                return Ok(Kind::Unsealed(header.key));
+                return Ok(Kind::Unsealed(header.key, footing));
             }
             Ok(Look::Newer(found)) => return Err(newer(&path, found)),
             Ok(Look::Zero | Look::Bad) | Err(_) => {}
         }
         // Every group knows the nonce as well, so a bad header costs nothing.
         if let Some(key) = find_key(&source, ordinal).map_err(|stop| stopped(&path, stop))? {
-            return Ok(Kind::Unsealed(key));
+            return Ok(Kind::Unsealed(key, footing));
         }
         let rest_is_zero = nothing_behind_header(&source).map_err(|source| JournalError::io("read", &path, source))?;
-        let torn = block.is_ok_and(|block| SegmentHeader::may_be_torn(&block));
+        let torn = footing == Footing::None && block.is_ok_and(|block| SegmentHeader::may_be_torn(&block));
         Ok(if rest_is_zero && torn { Kind::Stillborn } else { Kind::Unknown })
     }
 
@@ -194,15 +212,31 @@ impl Opening<'_> {
             let source = io::Error::new(io::ErrorKind::InvalidData, "the footer changed while the journal was opened");
             return Err(JournalError::io("read", &path, source));
         };
-        let told: Vec<Told> = footer.entries.iter().map(|entry| look_at_sealed(&*file, ordinal, entry)).collect();
+        let holes = self.holes(&*file, length, &path)?;
+        let told: Vec<Told> =
+            footer.entries.iter().map(|entry| look_at_sealed(&*file, &footer.trailer.key, entry, holes)).collect();
         if !told.is_empty() && told.iter().all(|told| *told == Told::Gone) {
             self.recovery.records_gone += told.len() as u64;
             return self.remove(ordinal);
         }
-        let counts = Counts { length, end: length, sealed: true, ..counts(&footer.entries, &told) };
+        let mut counts = Counts { length, end: length, sealed: true, ..counts(&footer.entries, &told) };
+        if holes == Holes::Nothing {
+            // Gone, and nothing was given back.
+            counts.punched_bytes = 0;
+        }
         self.next_sequence = self.next_sequence.max(footer.trailer.next_sequence);
         self.add(Segment::new(footer.trailer.key, counts), &told);
         Ok(false)
+    }
+
+    fn holes(&mut self, file: &dyn File, length: u64, path: &Path) -> Result<Holes, JournalError> {
+        if let Some(holes) = self.holes {
+            return Ok(holes);
+        }
+        let holes =
+            Holes::of(file, length).map_err(|source| JournalError::io("punch behind the end of", path, source))?;
+        self.holes = Some(holes);
+        Ok(holes)
     }
 
     /// A segment that was scanned: resumed, sealed, left alone or removed. Says whether it was removed.
@@ -211,7 +245,10 @@ impl Opening<'_> {
         self.recovery.segments_scanned += 1;
         self.recovery.clean &= verdict.resumable || !newest;
         self.next_sequence = self.next_sequence.max(verdict.next_sequence);
-        let counts = Counts { length, end: verdict.end.min(length), ..counts(&verdict.entries, &verdict.told) };
+        let mut counts = Counts { length, end: verdict.end.min(length), ..counts(&verdict.entries, &verdict.told) };
+        if counts.punched_bytes > 0 && self.holes(&*file, length, &path)? == Holes::Nothing {
+            counts.punched_bytes = 0;
+        }
         if verdict.resumable {
             sync_kept(&*file, &path)?;
             let segment = Segment::new(key, counts);
@@ -225,7 +262,7 @@ impl Opening<'_> {
             Told::Gone => true,
             Told::Damaged(damage) => damage.kind == DamageKind::Torn,
         });
-        if nothing_kept {
+        if nothing_kept && !verdict.unreadable {
             self.tell(&verdict.told);
             self.recovery.cut_bytes += verdict.cut_bytes;
             return self.remove(key.ordinal);
@@ -290,7 +327,8 @@ impl Opening<'_> {
 }
 
 /// What a footer's line is worth today: the record may have been punched since.
-fn look_at_sealed(file: &dyn File, ordinal: u32, entry: &Entry) -> Told {
+fn look_at_sealed(file: &dyn File, key: &SegmentKey, entry: &Entry, holes: Holes) -> Told {
+    let ordinal = key.ordinal;
     let damaged = |kind| {
         let (offset, length) = (entry.offset, entry.stored_bytes());
         Told::Damaged(Damage { kind, name: entry.name, segment: ordinal, offset, length })
@@ -299,9 +337,10 @@ fn look_at_sealed(file: &dyn File, ordinal: u32, entry: &Entry) -> Told {
         return Told::Gone;
     }
     let Some(info) = entry.info(ordinal) else { return damaged(DamageKind::Damaged) };
-    match is_there(file, entry) {
-        Ok(true) => Told::Found(info),
-        Ok(false) => Told::Gone,
+    match presence(file, key, entry, holes) {
+        Ok(Presence::There) => Told::Found(info),
+        Ok(Presence::Gone) => Told::Gone,
+        Ok(Presence::Damaged) => damaged(DamageKind::Damaged),
         Err(_) => damaged(DamageKind::Unreadable),
     }
 }
@@ -321,7 +360,7 @@ fn counts(entries: &[Entry], told: &[Told]) -> Counts {
     }
 }
 
-/// The footer, if it is sound and this owner's.
+/// The footer, if it is sound and this owner's. [`JournalError::Io`] where the device fails to read it.
 fn footer_of(
     file: &dyn File,
     ordinal: u32,
@@ -329,7 +368,7 @@ fn footer_of(
     path: &Path,
     owner: OwnerKind,
 ) -> Result<Option<Footer>, JournalError> {
-    match read_footer(file, ordinal, length) {
+    match read_footer(file, ordinal, length).map_err(|source| JournalError::io("read the footer of", path, source))? {
         Look::Sound(footer) => {
             check_owner(path, footer.trailer.owner, owner)?;
             Ok(Some(footer))

@@ -11,7 +11,7 @@ use cairn_core::entropy::SeededEntropy;
 use rustix::io::Errno;
 
 use super::content::{Change, Content, PAGE_BYTES, pages};
-use super::plan::{FaultPlan, Operation};
+use super::plan::{FaultPlan, Lie, Operation};
 use super::ranges::Ranges;
 use crate::files::{DirEntry, Space};
 
@@ -51,6 +51,7 @@ enum NameChange {
 pub(super) struct Disk {
     pub plan: FaultPlan,
     pub fail_next: Vec<(Operation, String)>,
+    pub lie_next: Vec<(Lie, String)>,
     pub power_off_after: Option<u64>,
     pub changes: u64,
     /// Counts crashes; a file that was opened before one is dead.
@@ -79,6 +80,7 @@ impl Disk {
         Self {
             plan,
             fail_next: Vec::new(),
+            lie_next: Vec::new(),
             power_off_after: None,
             changes: 0,
             boot: 0,
@@ -373,12 +375,38 @@ impl Disk {
             Fate::Done => vec![change],
             Fate::Fails => self.survivors(change),
         };
-        let inode = self.inode(id);
+        let lie = self.told_to_lie(path);
         for change in done {
+            let inode = self.inode(id);
             inode.shown.apply(&change);
-            inode.pending.push(change);
+            match (lie, change) {
+                (None, change) => inode.pending.push(change),
+                (Some(Lie::Lost), _) => {}
+                (Some(Lie::Misdirected), Change::Write { bytes, .. }) => self.misdirect(bytes),
+                (Some(Lie::Misdirected), change) => inode.pending.push(change),
+            }
         }
         fate.result()
+    }
+
+    /// Puts bytes over some pages of some file, on the device alone.
+    fn misdirect(&mut self, bytes: Bytes) {
+        let ids: Vec<FileId> =
+            self.files.iter().filter(|(_, inode)| inode.durable.length >= PAGE_BYTES).map(|(&id, _)| id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let victim = ids[self.below(ids.len() as u64) as usize];
+        let length = self.inode(victim).durable.length;
+        let offset = self.below(length / PAGE_BYTES) * PAGE_BYTES;
+        let bytes = bytes.slice(..bytes.len().min((length - offset) as usize));
+        self.inode(victim).pending.push(Change::Write { offset, bytes });
+    }
+
+    fn told_to_lie(&mut self, path: &Path) -> Option<Lie> {
+        let path = path.to_string_lossy();
+        let hit = self.lie_next.iter().position(|(_, end)| path.ends_with(end.as_str()));
+        hit.map(|hit| self.lie_next.remove(hit).0)
     }
 
     /// What is left of a change that was under way: all, nothing, or for a write some of it.

@@ -15,6 +15,15 @@ pub enum Operation {
     SyncDir,
 }
 
+/// How a device lies about a write that it acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// It arrives nowhere: what stood there before stays, a stale block.
+    Lost,
+    /// It arrives in another place, of this file or another one, over whatever was there.
+    Misdirected,
+}
+
 /// Chances (0 to 1) that an operation fails, and the size of the disk. The default: nothing fails, and there is room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultPlan {

@@ -191,3 +191,45 @@ fn rot_and_bad_blocks_are_where_they_were_put() {
     file.write_all_vectored_at(&[Bytes::from(vec![0; 4096])], 4096).unwrap();
     file.read_exact_at(&mut buffer, 4096).unwrap();
 }
+
+#[test]
+fn a_lost_write_leaves_what_was_there_and_a_misdirected_one_is_elsewhere() {
+    for lie in [Lie::Lost, Lie::Misdirected] {
+        let files = disk(1, FaultPlan::default());
+        let file = durable_file(&files, "f", 0);
+        let other = durable_file(&files, "other", 0);
+        for file in [&file, &other] {
+            file.write_all_vectored_at(&[Bytes::from(vec![1; 64 * 4096])], 0).unwrap();
+            file.sync_data().unwrap();
+        }
+        files.lie_next(lie, "f");
+        file.write_all_vectored_at(&[Bytes::from(vec![2; 4096])], 0).unwrap();
+        file.sync_data().unwrap();
+        other.sync_data().unwrap();
+        assert_eq!(shown(&*file)[..4096], [2; 4096], "the kernel shows it where it belongs");
+        let mut device = [0; 4096];
+        file.read_exact_at_device(&mut device, 0).unwrap();
+        assert_eq!(device, [1; 4096], "the device has what was there before");
+        files.crash();
+        let both = [shown(&*files.open(&path("f")).unwrap()), shown(&*files.open(&path("other")).unwrap())].concat();
+        let strays = both.iter().filter(|&&byte| byte == 2).count();
+        assert_eq!(strays, if lie == Lie::Lost { 0 } else { 4096 }, "{lie:?}");
+    }
+}
+
+#[test]
+fn a_slow_disk_is_slow_before_each_operation() {
+    let files = disk(1, FaultPlan::default());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (noted, other) = (seen.clone(), files.clone());
+    files.before_each(move |operation, path| {
+        assert!(other.list(Path::new(DIR)).is_ok(), "nothing is locked meanwhile");
+        noted.lock().unwrap().push((operation, path.to_owned()));
+    });
+    let file = durable_file(&files, "f", 4096);
+    file.write_all_vectored_at(&[Bytes::from_static(b"x")], 0).unwrap();
+    file.read_exact_at(&mut [0], 0).unwrap();
+    assert!(file.read_exact_at_cached(&mut [0], 0).unwrap());
+    let operations: Vec<Operation> = seen.lock().unwrap().iter().map(|(operation, _)| *operation).collect();
+    assert_eq!(operations, [Operation::Write, Operation::Sync, Operation::Write, Operation::Read]);
+}
