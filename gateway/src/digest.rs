@@ -70,7 +70,8 @@ impl Running {
 /// Hashes a body as it comes: the MD5 that becomes the ETag, and what the client asked for.
 pub struct BodyHasher {
     md5: Md5,
-    checksum: Option<(ChecksumKind, Running)>,
+    kind: ChecksumKind,
+    running: Running,
 }
 
 /// What a body turned out to be.
@@ -78,28 +79,26 @@ pub struct BodyHasher {
 pub struct Digests {
     /// Its MD5.
     pub md5: [u8; 16],
-    /// Its checksum, where one was asked for.
-    pub checksum: Option<(ChecksumKind, Vec<u8>)>,
+    /// Its checksum.
+    pub checksum: (ChecksumKind, Vec<u8>),
 }
 
 impl BodyHasher {
-    /// Computes what these promises need.
+    /// Computes what these promises need, and a checksum of the default kind where they name none.
     pub fn new(promises: &Promises) -> Self {
-        Self { md5: Md5::new(), checksum: promises.kind().map(|kind| (kind, Running::new(kind))) }
+        let kind = promises.kind();
+        Self { md5: Md5::new(), kind, running: Running::new(kind) }
     }
 
     /// The next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.md5.update(bytes);
-        if let Some((_, running)) = &mut self.checksum {
-            running.update(bytes);
-        }
+        self.running.update(bytes);
     }
 
     /// The end.
     pub fn finish(self) -> Digests {
-        let checksum = self.checksum.map(|(kind, running)| (kind, running.finish()));
-        Digests { md5: self.md5.finalize().into(), checksum }
+        Digests { md5: self.md5.finalize().into(), checksum: (self.kind, self.running.finish()) }
     }
 }
 
@@ -109,6 +108,10 @@ impl core::fmt::Debug for BodyHasher {
     }
 }
 
+/// The kind that is computed and kept where a client names none: the one that AWS takes, so that every object has a
+/// checksum that newer clients compare when they read it. It costs a thirtieth of the MD5.
+pub const KIND_DEFAULT: ChecksumKind = ChecksumKind::Crc64Nvme;
+
 /// A checksum that a client promised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum PromisedChecksum {
@@ -116,6 +119,16 @@ enum PromisedChecksum {
     Header(ChecksumKind, Vec<u8>),
     /// It will stand in a trailer.
     Trailer(ChecksumKind),
+    /// None will come: the server is to compute it.
+    Asked(ChecksumKind),
+}
+
+impl PromisedChecksum {
+    fn kind(&self) -> ChecksumKind {
+        match self {
+            Self::Header(kind, _) | Self::Trailer(kind) | Self::Asked(kind) => *kind,
+        }
+    }
 }
 
 /// What a client said about a body before it sent it.
@@ -152,38 +165,48 @@ impl Promises {
                 return Err(several());
             }
         }
-        let promises = Self { md5, checksum };
-        promises.check_announced(headers)?;
+        let mut promises = Self { md5, checksum };
+        promises.take_announced(headers)?;
         Ok(promises)
     }
 
-    /// Two headers announce a checksum that must then be there, and be of that kind.
-    fn check_announced(&self, headers: &HeaderMap) -> S3Result<()> {
+    /// Two headers name a kind. What `x-amz-sdk-checksum-algorithm` announces must be there; what
+    /// `x-amz-checksum-algorithm` names is computed where it is not.
+    fn take_announced(&mut self, headers: &HeaderMap) -> S3Result<()> {
         for header in ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"] {
             let Some(announced) = headers.get(header).filter(|value| !value.is_empty()) else { continue };
             let kind = announced.to_str().ok().and_then(kind_named).map(|(kind, _)| kind);
             let kind = kind.ok_or_else(|| s3_error!(InvalidRequest, "Checksum algorithm provided is unsupported."))?;
-            let covered = match self.kind() {
-                Some(sent) => sent == kind,
+            match self.checksum.as_ref().map(PromisedChecksum::kind) {
+                Some(sent) if sent == kind => {}
                 // Older clients announce a checksum and send Content-MD5: the body is covered all the same.
-                None => self.md5.is_some(),
-            };
-            if !covered {
-                return Err(s3_error!(
-                    InvalidRequest,
-                    "{header} specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
-                ));
+                None if self.md5.is_some() => self.checksum = Some(PromisedChecksum::Asked(kind)),
+                None if header == "x-amz-checksum-algorithm" => self.checksum = Some(PromisedChecksum::Asked(kind)),
+                _ => {
+                    return Err(s3_error!(
+                        InvalidRequest,
+                        "{header} specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+                    ));
+                }
             }
         }
         Ok(())
     }
 
-    /// Which checksum has to be computed.
-    pub fn kind(&self) -> Option<ChecksumKind> {
-        match &self.checksum {
-            Some(PromisedChecksum::Header(kind, _) | PromisedChecksum::Trailer(kind)) => Some(*kind),
-            None => None,
-        }
+    /// Has this kind computed where the client named none: the parts of an upload have the kind of the upload.
+    pub fn or_kind(mut self, kind: ChecksumKind) -> Self {
+        self.checksum.get_or_insert(PromisedChecksum::Asked(kind));
+        self
+    }
+
+    /// The kind that the client named.
+    pub fn named_kind(&self) -> Option<ChecksumKind> {
+        self.checksum.as_ref().map(PromisedChecksum::kind)
+    }
+
+    /// Which checksum is computed.
+    pub fn kind(&self) -> ChecksumKind {
+        self.named_kind().unwrap_or(KIND_DEFAULT)
     }
 
     /// Whether anything was said at all.
@@ -191,17 +214,18 @@ impl Promises {
         *self == Self::default()
     }
 
-    /// Compares with what came. The checksum that was verified is what is kept with the object.
-    pub fn verify(&self, digests: &Digests, trailers: Option<&HeaderMap>) -> S3Result<Option<Checksum>> {
+    /// Compares with what came. The checksum is what is kept with the object.
+    pub fn verify(&self, digests: &Digests, trailers: Option<&HeaderMap>) -> S3Result<Checksum> {
         if self.md5.is_some_and(|promised| promised != digests.md5) {
             return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
         }
-        let Some(promised) = &self.checksum else { return Ok(None) };
-        let (kind, computed) = digests.checksum.as_ref().expect("a hasher made from these promises");
+        let (kind, computed) = &digests.checksum;
+        assert_eq!(*kind, self.kind(), "digests by a hasher that was made from these promises");
         let (name, length) = name_and_length(*kind);
-        let matches = match promised {
-            PromisedChecksum::Header(_, digest) => digest == computed,
-            PromisedChecksum::Trailer(_) => {
+        let matches = match &self.checksum {
+            None | Some(PromisedChecksum::Asked(_)) => true,
+            Some(PromisedChecksum::Header(_, digest)) => digest == computed,
+            Some(PromisedChecksum::Trailer(_)) => {
                 let header = format!("x-amz-checksum-{name}");
                 let value = trailers.and_then(|map| map.get(&header)).ok_or_else(missing_trailer)?;
                 let digest = decode(value.as_bytes(), length)
@@ -213,7 +237,7 @@ impl Promises {
             let name = name.to_ascii_uppercase();
             return Err(s3_error!(BadDigest, "The {name} you specified did not match the calculated checksum."));
         }
-        Ok(Some(Checksum { kind: *kind, digest: computed.clone(), parts: None }))
+        Ok(Checksum { kind: *kind, digest: computed.clone(), parts: None })
     }
 }
 
@@ -288,7 +312,7 @@ mod tests {
             let header = http::HeaderName::from_bytes(format!("x-amz-checksum-{name}").as_bytes()).unwrap();
             let sent = HeaderMap::from_iter([(header, encode(&digest).parse().unwrap())]);
             let promises = Promises::from_headers(&sent).unwrap();
-            let kept = promises.verify(&digests(&promises, b"123456789"), None).unwrap().unwrap();
+            let kept = promises.verify(&digests(&promises, b"123456789"), None).unwrap();
             assert_eq!((kept.kind, kept.digest), (kind, digest));
             assert_eq!(code(promises.verify(&digests(&promises, b"12345678"), None)), "BadDigest");
         }
@@ -298,7 +322,7 @@ mod tests {
     fn content_md5_is_checked() {
         let sent = headers(&[("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==")]);
         let promises = Promises::from_headers(&sent).unwrap();
-        assert_eq!(promises.verify(&digests(&promises, b"123456789"), None).unwrap(), None);
+        promises.verify(&digests(&promises, b"123456789"), None).unwrap();
         assert_eq!(code(promises.verify(&digests(&promises, b"x"), None)), "BadDigest");
         assert_eq!(code(Promises::from_headers(&headers(&[("content-md5", "short")]))), "InvalidDigest");
     }
@@ -308,11 +332,33 @@ mod tests {
         let promises = Promises::from_headers(&headers(&[("x-amz-trailer", "x-amz-checksum-crc32")])).unwrap();
         let digests = digests(&promises, b"123456789");
         let right = headers(&[("x-amz-checksum-crc32", "y/Q5Jg==")]);
-        assert!(promises.verify(&digests, Some(&right)).unwrap().is_some());
+        promises.verify(&digests, Some(&right)).unwrap();
         assert_eq!(code(promises.verify(&digests, None)), "MalformedTrailerError");
         assert_eq!(code(promises.verify(&digests, Some(&HeaderMap::new()))), "MalformedTrailerError");
         let wrong = headers(&[("x-amz-checksum-crc32", "AAAAAA==")]);
         assert_eq!(code(promises.verify(&digests, Some(&wrong))), "BadDigest");
+    }
+
+    #[test]
+    fn a_checksum_is_computed_where_none_came() {
+        for (sent, kind, digest) in [
+            (&[][..], ChecksumKind::Crc64Nvme, "rosUhgp5mIg="),
+            (&[("x-amz-checksum-algorithm", "CRC32")], ChecksumKind::Crc32, "y/Q5Jg=="),
+            (&[("x-amz-checksum-algorithm", "sha1")], ChecksumKind::Sha1, "98O8HYCOBHMq32eZZczDTKeuNEE="),
+            (
+                &[("content-md5", "JfnnlDI7RTiF9RgfG2JNCw=="), ("x-amz-sdk-checksum-algorithm", "CRC32")],
+                ChecksumKind::Crc32,
+                "y/Q5Jg==",
+            ),
+        ] {
+            let promises = Promises::from_headers(&headers(sent)).unwrap();
+            let kept = promises.verify(&digests(&promises, b"123456789"), None).unwrap();
+            assert_eq!((kept.kind, encode(&kept.digest)), (kind, digest.to_owned()), "{sent:?}");
+        }
+        let part = Promises::default().or_kind(ChecksumKind::Crc32c);
+        assert_eq!((part.kind(), part.named_kind()), (ChecksumKind::Crc32c, Some(ChecksumKind::Crc32c)));
+        let named = Promises::from_headers(&headers(&[("x-amz-checksum-crc32", "y/Q5Jg==")])).unwrap();
+        assert_eq!(named.or_kind(ChecksumKind::Crc32c).kind(), ChecksumKind::Crc32);
     }
 
     #[test]

@@ -110,6 +110,13 @@ impl S3 for Front {
         ok(object::get::head(&self.0, request).await?)
     }
 
+    async fn get_object_attributes(
+        &self,
+        request: S3Request<GetObjectAttributesInput>,
+    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+        ok(object::inspect::attributes(&self.0, request).await?)
+    }
+
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         ok(object::delete::delete(&self.0, request.input).await?)
     }

@@ -49,6 +49,21 @@ pub fn timestamp(time: WallTime) -> Timestamp {
     Timestamp::from(time.to_system())
 }
 
+/// Whether a text can be written in XML 1.0, however it is escaped.
+pub fn fits_xml(text: &str) -> bool {
+    text.chars()
+        .all(|char| !matches!(char, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}'))
+}
+
+/// A text as XML can carry it: what it cannot is replaced by U+FFFD. For names that are echoed to a client that knows them
+/// already; where a client learns a name, it must be encoded instead.
+pub fn xml_text(text: String) -> String {
+    if fits_xml(&text) {
+        return text;
+    }
+    text.chars().map(|char| if fits_xml(char.encode_utf8(&mut [0; 4])) { char } else { '\u{FFFD}' }).collect()
+}
+
 macro_rules! put_checksum {
     ($($(#[$doc:meta])* $function:ident($output:ty);)*) => {
         $(
@@ -79,6 +94,8 @@ put_checksum! {
     get_checksum(GetObjectOutput);
     /// Writes a checksum into the answer to a HEAD.
     head_checksum(HeadObjectOutput);
+    /// Writes a checksum into what is said of an object's attributes.
+    said_checksum(s3s::dto::Checksum);
 }
 
 #[cfg(test)]
@@ -98,5 +115,17 @@ mod tests {
     fn names_that_are_none_have_their_codes() {
         assert_eq!(bucket("A").unwrap_err().code().as_str(), "InvalidBucketName");
         assert_eq!(key("a".repeat(1025)).unwrap_err().code().as_str(), "KeyTooLongError");
+    }
+
+    #[test]
+    fn what_xml_cannot_carry_is_replaced() {
+        for (text, written) in [
+            ("plain \t\r\n\u{7F}\u{85} \u{10FFFF}", "plain \t\r\n\u{7F}\u{85} \u{10FFFF}"),
+            ("a\u{1}b\0", "a\u{FFFD}b\u{FFFD}"),
+            ("\u{B}\u{FFFF}\u{FFFE}", "\u{FFFD}\u{FFFD}\u{FFFD}"),
+        ] {
+            assert_eq!(fits_xml(text), text == written);
+            assert_eq!(xml_text(text.to_owned()), written);
+        }
     }
 }

@@ -10,14 +10,17 @@
 //! - [`upload`]: a body as it arrives, and whether it is what was promised
 //! - [`put`]: which way a body takes; [`packer`] and [`large`]: the two ways
 //! - [`stripes`]: durable first, committed then: the order that makes a write safe
-//! - [`get`]: what is answered; [`read`]: the bytes of it
-//! - [`range`], [`preconditions`], [`attributes`]: pure decisions about requests
+//! - [`lookup`]: which version is meant; [`get`], [`inspect`]: what is answered; [`read`]: the bytes of it
+//! - [`range`], [`part`], [`preconditions`], [`attributes`]: pure decisions about requests
 
 pub mod attributes;
 pub mod delete;
 pub mod get;
+pub mod inspect;
 pub mod large;
+pub mod lookup;
 pub mod packer;
+pub mod part;
 pub mod preconditions;
 pub mod put;
 pub mod range;

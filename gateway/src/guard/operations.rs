@@ -48,6 +48,7 @@ const LIST_VERSIONS: &[&str] =
     &["delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker", "versions"];
 
 const READ: &[&str] = &[
+    "partNumber",
     "response-cache-control",
     "response-content-disposition",
     "response-content-encoding",
@@ -113,6 +114,12 @@ const OPERATIONS: &[OperationShape] = &[
         name: "HeadObject",
         query: READ,
         headers: &["x-amz-checksum-mode", "x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "GetObjectAttributes",
+        query: &["attributes", "versionId"],
+        headers: &["x-amz-max-parts", "x-amz-object-attributes", "x-amz-part-number-marker", "x-amz-request-payer"],
         body: BodyKind::None,
     },
     OperationShape {

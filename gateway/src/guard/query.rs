@@ -76,7 +76,6 @@ mod tests {
             ("DeleteBucket", "policy"),
             ("PutObject", "renameObject"),
             ("PutObject", "x-id=PutObject&partNumber=1&uploadId=x"),
-            ("GetObject", "partNumber=1"),
             ("GetObject", "acl"),
             ("ListObjectsV2", "list-type=2&metadata=true"),
             ("CreateBucket", "versioning"),

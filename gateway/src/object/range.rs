@@ -2,9 +2,17 @@
 
 use core::ops::Range;
 
+use http::{HeaderMap, header};
 use s3s::dto::Range as Sent;
 
 use crate::fault::Fault;
+
+/// The one range that a request names. What is no range, and several of them, mean the whole object, as on AWS.
+pub fn sent(headers: &HeaderMap) -> Option<Sent> {
+    let mut values = headers.get_all(header::RANGE).iter();
+    let (only, None) = (values.next()?, values.next()) else { return None };
+    Sent::parse(only.to_str().ok()?).ok()
+}
 
 /// The bytes that a range names in an object of this size; all of them where none is named.
 pub fn resolve(sent: Option<&Sent>, size: u64) -> Result<Range<u64>, Fault> {
@@ -46,5 +54,26 @@ mod tests {
         }
         assert_eq!(resolve(None, 10).unwrap(), 0..10);
         assert_eq!(content_range(&(2..5), 10), "bytes 2-4/10");
+    }
+
+    #[test]
+    fn what_is_no_single_range_is_none() {
+        for (values, expected) in [
+            (&["bytes=2-4"][..], true),
+            (&[], false),
+            (&["bytes=4-2"], false),
+            (&["bytes=0-1,4-5"], false),
+            (&["bytes=0-1", "bytes=4-5"], false),
+            (&["lines=0-1"], false),
+            (&["bytes=x"], false),
+            (&["bytes="], false),
+            (&["0-1"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::RANGE, http::HeaderValue::from_static(value));
+            }
+            assert_eq!(sent(&headers).is_some(), expected, "{values:?}");
+        }
     }
 }

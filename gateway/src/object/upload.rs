@@ -118,7 +118,7 @@ impl Upload {
         }
         let trailers = self.trailers.as_ref().and_then(TrailingHeaders::take);
         let checksum = self.promises.verify(digests, trailers.as_ref())?;
-        Ok((Etag { md5: digests.md5, parts: None }, checksum))
+        Ok((Etag { md5: digests.md5, parts: None }, Some(checksum)))
     }
 }
 

@@ -63,7 +63,6 @@ async fn what_is_not_built_says_so_and_does_nothing() {
         ("PUT", "/bucket/k?renameObject="),
         ("PUT", "/bucket/k?x-id=PutObject&acl="),
         ("GET", "/bucket/k?acl="),
-        ("GET", "/bucket/k?partNumber=1"),
         ("POST", "/bucket/k?uploads="),
         ("POST", "/bucket/k"),
         ("PUT", "/bucket/k?tagging="),
