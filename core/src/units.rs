@@ -22,6 +22,12 @@ pub const VERSION_RANGES_MAX: usize = 8;
 /// The most extent ranges in one page of a manifest.
 pub const MANIFEST_PAGE_RANGES_MAX: usize = 128;
 
+/// The most parts in one page of a manifest that names parts.
+pub const MANIFEST_PAGE_PARTS_MAX: usize = 64;
+
+/// The most parts of a multipart upload, and the greatest number of one.
+pub const PARTS_MAX: u16 = 10_000;
+
 /// The longest object key that S3 allows, in bytes of UTF-8.
 pub const OBJECT_KEY_BYTES_MAX: usize = 1024;
 

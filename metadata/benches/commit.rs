@@ -154,6 +154,7 @@ async fn put(client: &Client, bucket: BucketId, key: &str, bytes: usize) {
             metadata: Vec::new(),
             checksum: None,
             tags: None,
+            upload: None,
         },
         content: NewContent::Extents(vec![extent]),
         conditions: Conditions::default(),

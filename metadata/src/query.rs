@@ -6,6 +6,7 @@
 //! - [`buckets`]: which there are, and what a name means
 //! - [`objects`]: one key, one version
 //! - [`listing`]: keys in order, with prefixes and delimiters; [`versions`]: the same with all versions
+//! - [`uploads`]: multipart uploads under way and their parts; [`parts`]: those of an object that was uploaded so
 //! - [`locate`]: where a version's bytes are
 
 mod buckets;
@@ -13,6 +14,8 @@ mod cursor;
 mod listing;
 mod locate;
 mod objects;
+mod parts;
+mod uploads;
 mod versions;
 
 #[cfg(doc)]
@@ -22,6 +25,10 @@ pub use buckets::{bucket_by_name, buckets};
 pub use listing::{ListEntry, ListPage, ListRequest, ListStart, list};
 pub use locate::{LocatedPlace, LocatedRange, locate};
 pub use objects::{newest, version};
+pub use parts::{ObjectPart, ObjectParts, parts};
+pub use uploads::{
+    UploadsEntry, UploadsPage, UploadsRequest, UploadsStart, list_uploads, upload, upload_part, upload_parts,
+};
 pub use versions::{VersionEntry, VersionPage, VersionRequest, VersionStart, list_versions};
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Described {
     /// The attributes, once the bytes are known.
     pub fn attributes(self, size: u64, etag: Etag, checksum: Option<Checksum>) -> Attributes {
         let Self { headers, metadata } = self;
-        Attributes { size, etag, profile: ProfileId::STANDARD, headers, metadata, checksum, tags: None }
+        Attributes { size, etag, profile: ProfileId::STANDARD, headers, metadata, checksum, tags: None, upload: None }
     }
 }
 

@@ -86,6 +86,7 @@ fn put(bucket: BucketId, key: u64, stripe: StripeId, ordinal: u16) -> Operation 
         metadata: vec![],
         checksum: None,
         tags: None,
+        upload: None,
     };
     // Spread, so that keys do not arrive in their own order.
     let key = format!("photos/{:016x}.jpg", key.wrapping_mul(0x9E37_79B9_7F4A_7C15));

@@ -12,6 +12,8 @@
 mod bucket;
 mod cluster;
 mod condition;
+mod config;
+mod content;
 mod context;
 mod extent;
 mod garbage;
@@ -19,10 +21,12 @@ mod manifest;
 mod object;
 mod request;
 mod session;
+mod slice;
 mod stripe;
 mod table;
 mod topology;
 mod transaction;
+mod upload;
 
 use bytes::Bytes;
 use cairn_core::LogIndex;
@@ -33,6 +37,7 @@ use crate::batch::{Batch, ENTRY_OPERATIONS_MAX, FUNCTION_VERSION};
 use crate::operation::Operation;
 use crate::outcome::{Outcome, Refusal};
 use crate::rows::cluster::ClusterRow;
+use crate::rows::upload::UploadRow;
 use crate::source::{RowError, RowSource};
 
 pub use garbage::due_until;
@@ -162,6 +167,39 @@ fn dispatch<S: RowSource + ?Sized>(
         Operation::MoveExtent { extent, from, stripe, offset } => {
             extent::move_to(rows, context, *extent, *from, *stripe, *offset)
         }
+        Operation::CreateUpload { bucket, key, initiator, profile, headers, metadata, tags, checksum } => {
+            let row = UploadRow {
+                initiated: context.time,
+                initiator: initiator.clone(),
+                profile: *profile,
+                headers: headers.clone(),
+                metadata: metadata.clone(),
+                tags: tags.clone(),
+                checksum: *checksum,
+            };
+            upload::create(rows, context, *bucket, key, row)
+        }
+        Operation::PutPart { bucket, key, upload, number, size, md5, checksum, content, session } => {
+            let name = (*bucket, key, *upload);
+            upload::put_part(rows, context, name, *number, *size, *md5, checksum.as_ref(), content, *session)
+        }
+        Operation::AbortUpload { bucket, key, upload } => upload::abort(rows, *bucket, key, *upload),
+        Operation::AddPartsPage { manifest, page, bucket, key, upload, parts } => {
+            upload::add_parts_page(rows, context, *manifest, *page, (*bucket, key, *upload), parts)
+        }
+        Operation::CompleteUpload { bucket, key, upload, manifest, etag, checksum, conditions, session } => {
+            let name = (*bucket, key, *upload);
+            upload::complete(rows, context, name, *manifest, *etag, checksum.as_ref(), conditions, *session)
+        }
+        Operation::RetireUpload { upload } => upload::retire(rows, context, *upload),
+        Operation::AddSharedPage { manifest, page, bucket, key, version, range } => {
+            upload::add_shared_page(rows, context, *manifest, *page, (*bucket, key, *version), *range)
+        }
+        Operation::SetObjectTags { bucket, key, version, tags } => {
+            object::set_tags(rows, *bucket, key, *version, tags.as_ref())
+        }
+        Operation::PutBucketConfig { id, config } => config::put(rows, *id, config),
+        Operation::RemoveBucketConfig { id, kind } => config::remove(rows, *id, *kind),
         Operation::Condemn { chunk, drive } => garbage::condemn(rows, context, *chunk, *drive),
         Operation::Collected { garbage } => garbage::collected(rows, garbage),
     }

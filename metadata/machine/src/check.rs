@@ -10,6 +10,7 @@ mod ledgers;
 mod loaded;
 mod sessions;
 mod stripes;
+mod uploads;
 mod versions;
 
 use core::fmt;
@@ -50,6 +51,7 @@ pub const CHECKERS: &[Checker] = &[
     Checker { name: "buckets_have_one_name", invariant: 3, run: versions::buckets_have_one_name },
     Checker { name: "newest_is_newest", invariant: 3, run: versions::newest_is_newest },
     Checker { name: "one_null_version_per_key", invariant: 3, run: versions::one_null_version_per_key },
+    Checker { name: "configurations_have_a_bucket", invariant: 3, run: uploads::configurations_have_a_bucket },
     Checker { name: "ranges_lie_in_extents", invariant: 4, run: contents::ranges_lie_in_extents },
     Checker { name: "extents_lie_in_stripes", invariant: 4, run: contents::extents_lie_in_stripes },
     Checker { name: "stripes_are_placed", invariant: 6, run: stripes::stripes_are_placed },
@@ -60,6 +62,8 @@ pub const CHECKERS: &[Checker] = &[
     Checker { name: "stripe_lives_balance", invariant: 11, run: contents::stripe_lives_balance },
     Checker { name: "bucket_ledgers_balance", invariant: 11, run: ledgers::bucket_ledgers_balance },
     Checker { name: "drive_ledgers_balance", invariant: 11, run: ledgers::drive_ledgers_balance },
+    Checker { name: "upload_ledgers_balance", invariant: 11, run: uploads::upload_ledgers_balance },
+    Checker { name: "parts_have_an_upload", invariant: 11, run: uploads::parts_have_an_upload },
     Checker { name: "manifests_are_whole", invariant: 13, run: contents::manifests_are_whole },
     Checker { name: "rows_are_bounded", invariant: 13, run: sessions::rows_are_bounded },
 ];

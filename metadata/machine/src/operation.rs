@@ -9,22 +9,30 @@
 //! Variants and fields are numbered; numbers are never used again. Operations name buckets by id, so that a bucket that
 //! was deleted and made again is not hit by a write that was meant for the first.
 
+mod condition;
+mod content;
+
 use cairn_core::geometry::Geometry;
 use cairn_core::{
     BucketId, BucketName, ChunkName, ClusterId, DriveId, ExtentId, LogIndex, NodeId, ObjectKey, SessionId, StripeId,
-    StripeShape, VersionId, WallTime,
+    StripeShape, VersionId,
 };
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::rows::bucket::Versioning;
+use crate::rows::config::{BucketConfig, ConfigKind};
 use crate::rows::garbage::{GarbageKey, chunk_name};
 use crate::rows::manifest::ManifestId;
-use crate::rows::object::{Attributes, Etag};
+use crate::rows::object::{Attributes, Checksum, ContentHeaders, Etag};
 use crate::rows::profile::ProfileId;
 use crate::rows::session::{Lease, SessionKind};
 use crate::rows::stripe::PlacedChunk;
 use crate::rows::topology::DriveState;
+use crate::rows::upload::{UploadChecksum, UploadId};
+
+pub use condition::{Conditions, EtagCondition, VersionChoice};
+pub use content::{ByteRange, ChosenPart, NewContent, NewExtent, NewPlace};
 
 pub use crate::batch::{Batch, FUNCTION_VERSION, PROPOSAL_OPERATIONS_MAX, Proposal, RequestId};
 
@@ -33,112 +41,6 @@ pub const OPERATION_ROWS_MAX: usize = 4096;
 
 /// The most bytes of rows that one operation writes (invariant 13).
 pub const OPERATION_BYTES_MAX: usize = 1024 * 1024;
-
-/// An extent that a write brings.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct NewExtent {
-    /// Its name.
-    #[n(0)]
-    pub id: ExtentId,
-    /// How many bytes.
-    #[n(1)]
-    pub length: u32,
-    /// Where they were written.
-    #[n(2)]
-    pub place: NewPlace,
-}
-
-/// Where the bytes of a new extent are.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum NewPlace {
-    /// In the operation itself.
-    #[n(0)]
-    Here(#[n(0)] ByteVec),
-    /// In a stripe, which an earlier operation of the same proposal made.
-    #[n(1)]
-    Stripe {
-        /// Which one.
-        #[n(0)]
-        stripe: StripeId,
-        /// Where in its data they begin.
-        #[n(1)]
-        offset: u64,
-    },
-}
-
-/// What a version is to consist of.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum NewContent {
-    /// New extents, in order, each used whole: none for an empty object.
-    #[n(0)]
-    Extents(#[n(0)] Vec<NewExtent>),
-    /// A manifest that this session has filled.
-    #[n(1)]
-    Manifest(#[n(0)] ManifestId),
-    /// Ranges of extents that exist already: what a copy commits. The machine reads the source when it applies.
-    #[n(2)]
-    Shared {
-        /// Where the bytes are now.
-        #[n(0)]
-        bucket: BucketId,
-        /// The key that has them.
-        #[n(1)]
-        key: ObjectKey,
-        /// The version that has them: a source that changed meanwhile is refused.
-        #[n(2)]
-        version: VersionId,
-    },
-}
-
-/// What must hold of the newest version of a key, judged when the operation is applied: this is where a PUT happens.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Conditions {
-    /// `If-Match`: one of these must be there.
-    #[n(0)]
-    pub if_match: Option<EtagCondition>,
-    /// `If-None-Match`: none of these may be there.
-    #[n(1)]
-    pub if_none_match: Option<EtagCondition>,
-    /// `x-amz-if-match-size`.
-    #[n(2)]
-    pub size: Option<u64>,
-    /// `x-amz-if-match-last-modified-time`, to the second.
-    #[n(3)]
-    pub modified: Option<WallTime>,
-}
-
-impl Conditions {
-    /// Whether anything is asked at all.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Which entity tags a condition means.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum EtagCondition {
-    /// `*`: whatever is there.
-    #[n(0)]
-    Any,
-    /// One of these.
-    #[n(1)]
-    OneOf(#[n(0)] Vec<Etag>),
-}
-
-/// Which version of a key a client means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub enum VersionChoice {
-    /// The newest one; a delete leaves a marker where versions are kept.
-    #[n(0)]
-    Newest,
-    /// The one that clients know as `null`.
-    #[n(1)]
-    Null,
-    /// This one.
-    #[n(2)]
-    Exactly(#[n(0)] VersionId),
-}
 
 /// A drive that is to be known.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -471,6 +373,197 @@ pub enum Operation {
         /// Its id.
         #[n(0)]
         id: String,
+    },
+
+    /// Begins a multipart upload.
+    #[n(24)]
+    CreateUpload {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key that the object will have.
+        #[n(1)]
+        key: ObjectKey,
+        /// The access key that begins it.
+        #[n(2)]
+        initiator: String,
+        /// The profile that was asked for.
+        #[n(3)]
+        profile: ProfileId,
+        /// The headers that the object will give back.
+        #[n(4)]
+        headers: ContentHeaders,
+        /// `x-amz-meta-*`.
+        #[n(5)]
+        metadata: Vec<(String, String)>,
+        /// Tags.
+        #[n(6)]
+        tags: Option<Vec<(String, String)>>,
+        /// The checksum that was asked for.
+        #[n(7)]
+        checksum: Option<UploadChecksum>,
+    },
+    /// Puts a part, in place of the one with its number.
+    #[n(25)]
+    PutPart {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// The upload.
+        #[n(2)]
+        upload: UploadId,
+        /// The part's number, from 1 to 10,000.
+        #[n(3)]
+        number: u16,
+        /// How many bytes.
+        #[n(4)]
+        size: u64,
+        /// What clients compare.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        md5: [u8; 16],
+        /// The checksum that was verified.
+        #[n(6)]
+        checksum: Option<Checksum>,
+        /// Its bytes.
+        #[n(7)]
+        content: NewContent,
+        /// The session that wrote its extents.
+        #[n(8)]
+        session: SessionId,
+    },
+    /// Gives an upload up. Its parts go in steps, by [`Operation::RetireUpload`].
+    #[n(26)]
+    AbortUpload {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// The upload.
+        #[n(2)]
+        upload: UploadId,
+    },
+    /// Adds the next page of parts to a pending manifest; the first page makes it. Each part's content is counted once
+    /// more, so that the upload is as it was until it is completed.
+    #[n(27)]
+    AddPartsPage {
+        /// Which manifest.
+        #[n(0)]
+        manifest: ManifestId,
+        /// Which page: the number of pages until now.
+        #[n(1)]
+        page: u32,
+        /// The bucket.
+        #[n(2)]
+        bucket: BucketId,
+        /// The key.
+        #[n(3)]
+        key: ObjectKey,
+        /// The upload whose parts they are.
+        #[n(4)]
+        upload: UploadId,
+        /// The parts, their numbers rising, from page to page too.
+        #[n(5)]
+        parts: Vec<ChosenPart>,
+    },
+    /// Makes a manifest of an upload's parts the newest version of its key, with what was said when the upload began, and
+    /// ends the upload.
+    #[n(28)]
+    CompleteUpload {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// The upload.
+        #[n(2)]
+        upload: UploadId,
+        /// The manifest that names its parts.
+        #[n(3)]
+        manifest: ManifestId,
+        /// The object's tag.
+        #[n(4)]
+        etag: Etag,
+        /// The object's checksum.
+        #[n(5)]
+        checksum: Option<Checksum>,
+        /// What must hold of the newest version until then.
+        #[n(6)]
+        conditions: Conditions,
+        /// The session that filled the manifest.
+        #[n(7)]
+        session: SessionId,
+    },
+    /// Takes away some parts of an upload that is completed or aborted; the last one ends its retirement.
+    #[n(29)]
+    RetireUpload {
+        /// Which upload.
+        #[n(0)]
+        upload: UploadId,
+    },
+    /// Adds the next page to a pending manifest, of extents that a version has already: what a copy of a range commits. The
+    /// machine reads the source when it applies.
+    #[n(30)]
+    AddSharedPage {
+        /// Which manifest.
+        #[n(0)]
+        manifest: ManifestId,
+        /// Which page: the number of pages until now.
+        #[n(1)]
+        page: u32,
+        /// Where the bytes are now.
+        #[n(2)]
+        bucket: BucketId,
+        /// The key that has them.
+        #[n(3)]
+        key: ObjectKey,
+        /// The version that has them.
+        #[n(4)]
+        version: VersionId,
+        /// Which of its bytes; no more extents than one page may name.
+        #[n(5)]
+        range: ByteRange,
+    },
+    /// Changes the tags of a version.
+    #[n(31)]
+    SetObjectTags {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// Which version.
+        #[n(2)]
+        version: VersionChoice,
+        /// The tags; none takes all of them away.
+        #[n(3)]
+        tags: Option<Vec<(String, String)>>,
+    },
+    /// Configures something for a bucket, in place of what was configured.
+    #[n(32)]
+    PutBucketConfig {
+        /// Which bucket.
+        #[n(0)]
+        id: BucketId,
+        /// What it says.
+        #[n(1)]
+        config: BucketConfig,
+    },
+    /// Takes a configuration away. That there was none is no error.
+    #[n(33)]
+    RemoveBucketConfig {
+        /// Which bucket.
+        #[n(0)]
+        id: BucketId,
+        /// Which kind.
+        #[n(1)]
+        kind: ConfigKind,
     },
 }
 

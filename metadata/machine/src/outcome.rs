@@ -3,6 +3,8 @@
 use cairn_core::{BucketId, LogIndex, VersionId, WallTime};
 use minicbor::{Decode, Encode};
 
+use crate::rows::upload::UploadId;
+
 /// What came of one operation.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Outcome {
@@ -41,6 +43,26 @@ pub enum Outcome {
     /// It has no effect.
     #[n(4)]
     Refused(#[n(0)] Refusal),
+    /// The upload may take parts.
+    #[n(5)]
+    UploadCreated(#[n(0)] UploadId),
+    /// The part stands.
+    #[n(6)]
+    PartPut {
+        /// Its `Last-Modified`.
+        #[n(0)]
+        modified: WallTime,
+    },
+    /// What is said about a version has changed; its bytes have not.
+    #[n(7)]
+    Amended {
+        /// Which version.
+        #[n(0)]
+        version: VersionId,
+        /// Whether clients know it as `null`.
+        #[n(1)]
+        null: bool,
+    },
 }
 
 /// Why an operation has no effect.
@@ -150,4 +172,20 @@ pub enum Refusal {
     #[n(19)]
     #[error("an earlier operation of the proposal was refused")]
     Depends,
+    /// The upload is completed or aborted, or never was.
+    #[n(20)]
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// The part is not there, or is not the one that was seen: look again.
+    #[n(21)]
+    #[error("part {number} is not as it was")]
+    PartChanged {
+        /// Its number.
+        #[n(0)]
+        number: u16,
+    },
+    /// What was named is a delete marker, of which nothing can be said.
+    #[n(22)]
+    #[error("the version is a delete marker")]
+    Marker,
 }

@@ -46,6 +46,10 @@ pub enum Table {
     BucketLedger = 0x12,
     /// What a drive holds, counted.
     DriveLedger = 0x13,
+    /// What is configured for a bucket.
+    BucketConfig = 0x14,
+    /// What a bucket's unfinished uploads take, counted.
+    BucketUploads = 0x15,
     /// The newest version of each key.
     Object = 0x20,
     /// Older versions.
@@ -54,10 +58,14 @@ pub enum Table {
     Upload = 0x22,
     /// Their parts.
     Part = 0x23,
+    /// What the parts of an upload take, counted.
+    UploadLedger = 0x24,
     /// Long objects' lists of extents: the head.
     Manifest = 0x30,
-    /// Their pages.
+    /// Their pages, where they name extents.
     ManifestPage = 0x31,
+    /// Their pages, where they name parts.
+    ManifestParts = 0x32,
     /// Extents.
     Extent = 0x38,
     /// Stripes.
@@ -68,6 +76,8 @@ pub enum Table {
     Garbage = 0x40,
     /// Manifests that are being taken apart.
     Retirement = 0x41,
+    /// Uploads whose parts are being taken away.
+    UploadRetirement = 0x42,
 }
 
 /// One type of row.

@@ -3,6 +3,7 @@
 pub mod access_key;
 pub mod bucket;
 pub mod cluster;
+pub mod config;
 pub mod extent;
 pub mod garbage;
 pub mod manifest;
@@ -12,3 +13,4 @@ pub mod session;
 pub mod spent;
 pub mod stripe;
 pub mod topology;
+pub mod upload;

@@ -13,16 +13,20 @@ use proptest::prelude::*;
 
 use crate::batch::{Batch, FUNCTION_VERSION, InvalidBatch, Proposal, RequestId};
 use crate::operation::{
-    Conditions, EtagCondition, NewContent, NewDrive, NewExtent, NewPlace, Operation, VersionChoice,
+    ByteRange, ChosenPart, Conditions, EtagCondition, NewContent, NewDrive, NewExtent, NewPlace, Operation,
+    VersionChoice,
 };
 use crate::outcome::{Outcome, Refusal};
 use crate::row::{Row, prefix_end, read_cbor, read_terminated, write_cbor, write_terminated};
 use crate::rows::access_key::AccessKeyRow;
 use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow, Versioning};
 use crate::rows::cluster::ClusterRow;
+use crate::rows::config::{BucketConfig, BucketConfigRow, ConfigKind};
 use crate::rows::extent::{ExtentPlace, ExtentRow};
 use crate::rows::garbage::{GarbageKey, GarbageRow};
-use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow, ManifestState, RetirementRow};
+use crate::rows::manifest::{
+    ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, ManifestState, PartOfObject, PartsOf, RetirementRow,
+};
 use crate::rows::object::{
     Attributes, Checksum, ChecksumKind, Content, ContentHeaders, Etag, ExtentRange, ObjectRow, OlderVersionRow,
     VersionKind,
@@ -32,6 +36,9 @@ use crate::rows::session::{Lease, LeaseRow, SessionKind, SessionRow, SlotRow};
 use crate::rows::spent::SpentWriteRow;
 use crate::rows::stripe::{PlacedChunk, StripeLiveRow, StripeRow};
 use crate::rows::topology::{DriveLedgerRow, DriveRow, DriveState, NodeRow, VoterRow};
+use crate::rows::upload::{
+    BucketUploadsRow, PartRow, UploadChecksum, UploadId, UploadLedgerRow, UploadRetirementRow, UploadRow,
+};
 use crate::source::RowError;
 
 fn write(counter: u64) -> WriteId {
@@ -67,6 +74,7 @@ fn attributes() -> Attributes {
         metadata: vec![("colour".into(), "blue".into())],
         checksum: Some(Checksum { kind: ChecksumKind::Crc32c, digest: vec![1, 2, 3, 4], parts: None }),
         tags: Some(vec![("k".into(), "v".into())]),
+        upload: None,
     }
 }
 
@@ -74,6 +82,33 @@ fn object() -> ObjectRow {
     let range = ExtentRange { extent: extent(), offset: 1, length: 70_000 };
     let kind = VersionKind::Object { attributes: attributes(), content: Content::Ranges(vec![range]) };
     ObjectRow { version: version(), null: false, modified: WallTime(1_700_000_000_123), kind, older_null: None }
+}
+
+fn upload() -> UploadId {
+    UploadId(VersionId { index: LogIndex(0x1233), ordinal: 4 })
+}
+
+fn upload_row() -> UploadRow {
+    UploadRow {
+        initiated: WallTime(1_700_000_000_123),
+        initiator: "AKIA".into(),
+        profile: ProfileId(1),
+        headers: attributes().headers,
+        metadata: attributes().metadata,
+        tags: attributes().tags,
+        checksum: Some(UploadChecksum { kind: ChecksumKind::Crc64Nvme, full_object: true }),
+    }
+}
+
+fn uploaded() -> ObjectRow {
+    let attributes = Attributes { upload: Some(upload()), ..attributes() };
+    let content = Content::Manifest(ManifestId(write(3)));
+    ObjectRow { kind: VersionKind::Object { attributes, content }, ..object() }
+}
+
+fn manifest_of_parts() -> ManifestRow {
+    let of = PartsOf { upload: upload(), count: 10_000, last: 10_000 };
+    ManifestRow { state: ManifestState::Referenced(2), pages: 157, bytes: 5 << 40, parts: Some(of) }
 }
 
 fn shape() -> StripeShape {
@@ -141,7 +176,7 @@ fn every_row(on: &mut impl Examples) {
     let long = ObjectRow { kind: VersionKind::Object { attributes: attributes(), content }, ..object() };
     on.row("object_long", &(BucketId(9 << 16), key()), long);
     on.row("older_version", &(BucketId(9 << 16), key(), version()), OlderVersionRow(object()));
-    let manifest = |state| ManifestRow { state, pages: 3, bytes: 1 << 33 };
+    let manifest = |state| ManifestRow { state, pages: 3, bytes: 1 << 33, parts: None };
     on.row("manifest_pending", &ManifestId(write(3)), manifest(ManifestState::Pending(SessionId(5))));
     on.row("manifest_referenced", &ManifestId(write(3)), manifest(ManifestState::Referenced(2)));
     on.row("manifest_retiring", &ManifestId(write(3)), manifest(ManifestState::Retiring));
@@ -155,6 +190,32 @@ fn every_row(on: &mut impl Examples) {
     on.row("stripe_live", &StripeId(write(9)), StripeLiveRow { extents: 64, bytes: 1 << 20 });
     on.row("garbage", &garbage(), GarbageRow { drive: DriveId(2), bytes: 6400 });
     on.row("retirement", &ManifestId(write(3)), RetirementRow { next_page: 1 });
+    on.row("object_uploaded", &(BucketId(9 << 16), key()), uploaded());
+    on.row("manifest_of_parts", &ManifestId(write(3)), manifest_of_parts());
+    let part = |number, content| PartOfObject { number, size: 1 << 33, checksum: attributes().checksum, content };
+    let range = ExtentRange { extent: extent(), offset: 1, length: 16 << 20 };
+    let parts = vec![
+        part(1, Content::Ranges(vec![range; 8])),
+        part(10_000, Content::Manifest(ManifestId(write(4)))),
+        PartOfObject { number: 10_000, size: 0, checksum: None, content: Content::Ranges(vec![]) },
+    ];
+    on.row("manifest_parts", &(ManifestId(write(3)), 2), ManifestPartsRow { offset: 1 << 41, parts });
+    on.row("upload", &(BucketId(9 << 16), key(), upload()), upload_row());
+    let part_row = |checksum, content| PartRow {
+        version: version(),
+        modified: WallTime(1_700_000_000_123),
+        size: 5 << 30,
+        md5: [0xAB; 16],
+        checksum,
+        content,
+    };
+    on.row("part", &(upload(), 10_000), part_row(attributes().checksum, Content::Ranges(vec![range; 8])));
+    on.row("part_long", &(upload(), 1), part_row(None, Content::Manifest(ManifestId(write(4)))));
+    on.row("upload_ledger", &upload(), UploadLedgerRow { parts: 10_000, bytes: 5 << 40 });
+    on.row("bucket_uploads", &BucketId(9 << 16), BucketUploadsRow { uploads: 3, bytes: 5 << 40 });
+    on.row("upload_retirement", &upload(), UploadRetirementRow {});
+    let tags = BucketConfig::Tags(vec![("k".into(), "v".into())]);
+    on.row("bucket_config_tags", &(BucketId(9 << 16), ConfigKind::Tags), BucketConfigRow { config: tags });
 }
 
 /// One example of every operation, each with its name.
@@ -189,6 +250,7 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
         sealed_secret: vec![9; 5].into(),
         voter: 1,
     };
+    let range = ByteRange { from: 1 << 33, length: 70_000 };
     let (from, to) = (placed()[0], PlacedChunk { drive: DriveId(4), write: write(12) });
     vec![
         ("form", form),
@@ -212,7 +274,10 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
         ("put_in_stripe", put(NewContent::Extents(vec![in_stripe.clone()]), conditions)),
         ("put_here", put(NewContent::Extents(vec![here]), Conditions::default())),
         ("put_manifest", put(NewContent::Manifest(manifest), Conditions::default())),
-        ("put_shared", put(NewContent::Shared { bucket, key: key(), version: version() }, Conditions::default())),
+        (
+            "put_shared",
+            put(NewContent::Shared { bucket, key: key(), version: version(), range: None }, Conditions::default()),
+        ),
         ("delete_newest", delete(VersionChoice::Newest)),
         ("delete_null", delete(VersionChoice::Null)),
         ("delete_version", delete(VersionChoice::Exactly(version()))),
@@ -227,6 +292,72 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
         ("condemn", Operation::Condemn { chunk: garbage().chunk, drive: DriveId(2) }),
         ("collected", Operation::Collected { garbage: vec![garbage()] }),
         ("remove_access_key", Operation::RemoveAccessKey { id: "AKIA".into() }),
+        (
+            "create_upload",
+            Operation::CreateUpload {
+                bucket,
+                key: key(),
+                initiator: "AKIA".into(),
+                profile: ProfileId(0),
+                headers: attributes().headers,
+                metadata: attributes().metadata,
+                tags: attributes().tags,
+                checksum: upload_row().checksum,
+            },
+        ),
+        (
+            "put_part",
+            Operation::PutPart {
+                bucket,
+                key: key(),
+                upload: upload(),
+                number: 10_000,
+                size: 70_000,
+                md5: [0xAB; 16],
+                checksum: attributes().checksum,
+                content: NewContent::Shared { bucket, key: key(), version: version(), range: Some(range) },
+                session,
+            },
+        ),
+        ("abort_upload", Operation::AbortUpload { bucket, key: key(), upload: upload() }),
+        (
+            "add_parts_page",
+            Operation::AddPartsPage {
+                manifest,
+                page: 2,
+                bucket,
+                key: key(),
+                upload: upload(),
+                parts: vec![ChosenPart { number: 10_000, version: version() }],
+            },
+        ),
+        (
+            "complete_upload",
+            Operation::CompleteUpload {
+                bucket,
+                key: key(),
+                upload: upload(),
+                manifest,
+                etag: attributes().etag,
+                checksum: attributes().checksum,
+                conditions: Conditions::default(),
+                session,
+            },
+        ),
+        ("retire_upload", Operation::RetireUpload { upload: upload() }),
+        (
+            "add_shared_page",
+            Operation::AddSharedPage { manifest, page: 2, bucket, key: key(), version: version(), range },
+        ),
+        (
+            "set_object_tags",
+            Operation::SetObjectTags { bucket, key: key(), version: VersionChoice::Null, tags: attributes().tags },
+        ),
+        (
+            "put_bucket_config",
+            Operation::PutBucketConfig { id: bucket, config: BucketConfig::Tags(vec![("k".into(), "v".into())]) },
+        ),
+        ("remove_bucket_config", Operation::RemoveBucketConfig { id: bucket, kind: ConfigKind::Tags }),
     ]
 }
 
@@ -257,6 +388,12 @@ fn every_outcome() -> Vec<(&'static str, Outcome)> {
         ("lease_held", refused(Refusal::LeaseHeld)),
         ("outside_window", refused(Refusal::OutsideWindow)),
         ("depends", refused(Refusal::Depends)),
+        ("upload_created", Outcome::UploadCreated(upload())),
+        ("part_put", Outcome::PartPut { modified: WallTime(1_700_000_000_123) }),
+        ("amended", Outcome::Amended { version: version(), null: true }),
+        ("no_such_upload", refused(Refusal::NoSuchUpload)),
+        ("part_changed", refused(Refusal::PartChanged { number: 10_000 })),
+        ("marker", refused(Refusal::Marker)),
     ]
 }
 
@@ -311,6 +448,8 @@ fn golden_operations() {
     }
     let batch = batch_of(every_operation().into_iter().map(|(_, operation)| operation).take(3).collect());
     writeln!(lines, "batch {}", hex(&batch.encode())).unwrap();
+    let first = Batch { function: 1, ..batch };
+    writeln!(lines, "batch_of_function_1 {}", hex(&first.encode())).unwrap();
     compare_with_golden("operations.txt", &lines);
 }
 

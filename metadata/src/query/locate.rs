@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cairn_core::StripeId;
 use cairn_machine::row::Row;
 use cairn_machine::rows::extent::{ExtentPlace, ExtentRow};
-use cairn_machine::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow};
+use cairn_machine::rows::manifest::{ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow};
 use cairn_machine::rows::object::{Content, ExtentRange};
 use cairn_machine::rows::stripe::StripeRow;
 use cairn_machine::{RowError, RowSource};
@@ -51,39 +51,24 @@ pub fn locate<S: RowSource + ?Sized>(
     if places.range.is_empty() {
         return Ok(places.found);
     }
-    match content {
-        Content::Ranges(ranges) => {
-            places.add(0, ranges)?;
-        }
-        Content::Manifest(manifest) => {
-            let head = must::<ManifestRow, S>(rows, manifest)?;
-            if places.range.start >= head.bytes {
-                return Ok(places.found);
-            }
-            let (mut number, mut page) = page_of(rows, *manifest, head.pages, places.range.start)?;
-            while places.add(page.offset, &page.ranges)? && number + 1 < head.pages {
-                number += 1;
-                page = must::<ManifestPageRow, S>(rows, &(*manifest, number))?;
-            }
-        }
-    }
+    places.add_content(0, content)?;
     Ok(places.found)
 }
 
-/// The page that holds a byte: the last one that begins at or before it.
-fn page_of<S: RowSource + ?Sized>(
+/// The page that holds something: the last one that is `before` it, or the first one.
+pub(super) fn page_of<R: Row<Key = (ManifestId, u32)>, S: RowSource + ?Sized>(
     rows: &S,
     manifest: ManifestId,
     pages: u32,
-    at: u64,
-) -> Result<(u32, ManifestPageRow), RowError> {
+    before: impl Fn(&R) -> bool,
+) -> Result<(u32, R), RowError> {
     let (mut low, mut high) = (0, pages);
-    let mut page = must::<ManifestPageRow, S>(rows, &(manifest, 0))?;
-    // Page `low` begins at or before the byte, page `high` behind it.
+    let mut page = must::<R, S>(rows, &(manifest, 0))?;
+    // Page `low` is before it, page `high` behind.
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        let candidate = must::<ManifestPageRow, S>(rows, &(manifest, middle))?;
-        if candidate.offset <= at {
+        let candidate = must::<R, S>(rows, &(manifest, middle))?;
+        if before(&candidate) {
             (low, page) = (middle, candidate);
         } else {
             high = middle;
@@ -101,6 +86,52 @@ struct Places<'a, S: ?Sized> {
 }
 
 impl<S: RowSource + ?Sized> Places<'_, S> {
+    /// Adds what lies in this content, which begins at `at`. False once nothing more is wanted.
+    fn add_content(&mut self, at: u64, content: &Content) -> Result<bool, RowError> {
+        let manifest = match content {
+            Content::Ranges(ranges) => return self.add(at, ranges),
+            Content::Manifest(manifest) => *manifest,
+        };
+        let head = must::<ManifestRow, S>(self.rows, &manifest)?;
+        let wanted = self.range.start.saturating_sub(at);
+        if wanted >= head.bytes {
+            return Ok(true);
+        }
+        if head.parts.is_some() {
+            return self.add_parts(at, manifest, head.pages, wanted);
+        }
+        let begins = |page: &ManifestPageRow| page.offset <= wanted;
+        let (mut number, mut page) = page_of(self.rows, manifest, head.pages, begins)?;
+        while self.add(at + page.offset, &page.ranges)? {
+            number += 1;
+            if number == head.pages {
+                return Ok(true);
+            }
+            page = must::<ManifestPageRow, S>(self.rows, &(manifest, number))?;
+        }
+        Ok(false)
+    }
+
+    /// Adds what lies in the parts of a manifest, from the page on that holds the byte that is wanted.
+    fn add_parts(&mut self, at: u64, manifest: ManifestId, pages: u32, wanted: u64) -> Result<bool, RowError> {
+        let begins = |page: &ManifestPartsRow| page.offset <= wanted;
+        let (mut number, mut page) = page_of(self.rows, manifest, pages, begins)?;
+        loop {
+            let mut begin = at + page.offset;
+            for part in &page.parts {
+                if begin + part.size > self.range.start && !self.add_content(begin, &part.content)? {
+                    return Ok(false);
+                }
+                begin += part.size;
+            }
+            number += 1;
+            if number == pages {
+                return Ok(true);
+            }
+            page = must::<ManifestPartsRow, S>(self.rows, &(manifest, number))?;
+        }
+    }
+
     /// Adds what lies in these extents, the first of which begins at `at`. False once nothing more is wanted.
     fn add(&mut self, mut at: u64, ranges: &[ExtentRange]) -> Result<bool, RowError> {
         for range in ranges {
@@ -148,6 +179,6 @@ impl<S: RowSource + ?Sized> Places<'_, S> {
     }
 }
 
-fn must<R: Row, S: RowSource + ?Sized>(rows: &S, key: &R::Key) -> Result<R, RowError> {
+pub(super) fn must<R: Row, S: RowSource + ?Sized>(rows: &S, key: &R::Key) -> Result<R, RowError> {
     R::get(rows, key)?.ok_or_else(|| RowError::missing::<R>(&R::key(key)))
 }

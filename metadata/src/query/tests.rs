@@ -36,6 +36,7 @@ pub(super) fn object(index: u64, marker: bool) -> ObjectRow {
         metadata: vec![],
         checksum: None,
         tags: None,
+        upload: None,
     };
     let kind = match marker {
         true => VersionKind::DeleteMarker,

@@ -6,12 +6,14 @@
 
 use cairn_core::{BucketId, BucketName};
 
+use crate::apply::config;
 use crate::apply::context::Context;
 use crate::apply::transaction::{Stop, Transaction, malformed};
 use crate::outcome::{Outcome, Refusal};
 use crate::rows::access_key::ACCESS_KEY_ID_BYTES_MAX;
 use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow, Versioning};
 use crate::rows::cluster::ClusterRow;
+use crate::rows::upload::BucketUploadsRow;
 use crate::source::RowSource;
 
 pub(crate) fn create<S: RowSource + ?Sized>(
@@ -45,6 +47,10 @@ pub(crate) fn delete<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: B
     if rows.must::<BucketLedgerRow>(&id)?.versions > 0 {
         return Err(Refusal::BucketNotEmpty.into());
     }
+    if rows.get::<BucketUploadsRow>(&id)?.is_some() {
+        return Err(Refusal::BucketNotEmpty.into());
+    }
+    config::remove_all(rows, id)?;
     rows.remove::<BucketNameRow>(&row.name)?;
     rows.remove::<BucketRow>(&id)?;
     rows.remove::<BucketLedgerRow>(&id)?;

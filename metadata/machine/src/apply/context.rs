@@ -120,7 +120,9 @@ impl<'a> Context<'a> {
             Operation::MakeStripe { id, .. } => {
                 self.stripes.entry(*id).or_insert(Fate::Refused);
             }
-            Operation::AddManifestPage { manifest, .. } => {
+            Operation::AddManifestPage { manifest, .. }
+            | Operation::AddPartsPage { manifest, .. }
+            | Operation::AddSharedPage { manifest, .. } => {
                 self.refused_manifests.insert(*manifest);
             }
             _ => {}

@@ -1,34 +1,36 @@
 //! Manifests: filled page by page while a stream runs, counted by versions, taken apart page by page.
 //!
 //! ```text
-//! (absent) --AddManifestPage 0--> Pending(session) --PutObject--> Referenced(1) <--> Referenced(n)
+//! (absent) --first page--> Pending(session) --PutObject, PutPart, CompleteUpload--> Referenced(1) <--> Referenced(n)
 //!                                     |                                |
-//!                                     | AbandonManifest                | the last version goes
+//!                                     | AbandonManifest                | the last one that refers to it goes
 //!                                     v                                v
 //!                                  Retiring --RetirePage, in bounded steps--> (absent)
 //! ```
 
-use cairn_core::units::{MANIFEST_PAGE_RANGES_MAX, OBJECT_BYTES_MAX};
+use cairn_core::units::{MANIFEST_PAGE_RANGES_MAX, OBJECT_BYTES_MAX, VERSION_RANGES_MAX};
 use cairn_core::{SessionId, geometry::POSITIONS_MAX};
 
 use crate::apply::context::Context;
-use crate::apply::extent;
 use crate::apply::session::{alive, judge_write};
 use crate::apply::transaction::{Stop, Transaction, malformed, unknown};
+use crate::apply::{content, extent, slice};
 use crate::operation::NewExtent;
 use crate::outcome::{Outcome, Refusal};
+use crate::row::Row;
 use crate::rows::extent::HERE_BYTES_MAX;
-use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow, ManifestState, RetirementRow};
+use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, ManifestState, RetirementRow};
+use crate::rows::object::{Content, ExtentRange};
 use crate::rows::profile::ProfileId;
 use crate::rows::session::SessionRow;
 use crate::source::RowSource;
 
 /// The rows that one range may touch when it is released: its extent, its stripe with what lives there, and for each
 /// position garbage, ledger, and spent write with its session.
-const RELEASE_ROWS_MAX: usize = 3 + 4 * POSITIONS_MAX + 2;
+pub(crate) const RELEASE_ROWS_MAX: usize = 3 + 4 * POSITIONS_MAX + 2;
 
 /// The bytes that one range may read and write when it is released.
-const RELEASE_BYTES_MAX: usize = HERE_BYTES_MAX as usize + RELEASE_ROWS_MAX * 192;
+pub(crate) const RELEASE_BYTES_MAX: usize = HERE_BYTES_MAX as usize + RELEASE_ROWS_MAX * 192;
 
 pub(crate) fn add_page<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
@@ -43,15 +45,52 @@ pub(crate) fn add_page<S: RowSource + ?Sized>(
         return Err(malformed("a page without extents, or with too many"));
     }
     judge_write(rows, id.0)?;
-    let session = id.0.session;
-    let head = match rows.get::<ManifestRow>(&id)? {
-        None if page == 0 => ManifestRow { state: ManifestState::Pending(session), pages: 0, bytes: 0 },
-        None => return Err(unknown("manifest")),
-        Some(head) if head.state == ManifestState::Pending(session) && head.pages == page => *head,
-        Some(_) => return Err(Refusal::Changed.into()),
-    };
+    let head = pending(rows, id, page)?;
     let (ranges, bytes) = extent::add(rows, context, extents, profile)?;
-    let total = head.bytes + bytes;
+    append(rows, id, head, ranges, bytes)
+}
+
+/// Adds a page that names extents which something else names already.
+pub(crate) fn add_shared_page<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    id: ManifestId,
+    page: u32,
+    source: &Content,
+    range: core::ops::Range<u64>,
+) -> Result<Outcome, Stop> {
+    context.manifest_stands(id)?;
+    judge_write(rows, id.0)?;
+    let head = pending(rows, id, page)?;
+    let bytes = range.end - range.start;
+    let ranges = slice::of(rows, source, range, MANIFEST_PAGE_RANGES_MAX)?;
+    extent::share(rows, &ranges)?;
+    append(rows, id, head, ranges, bytes)
+}
+
+/// The head of a manifest of extents whose next page this is.
+fn pending<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    id: ManifestId,
+    page: u32,
+) -> Result<ManifestRow, Stop> {
+    let state = ManifestState::Pending(id.0.session);
+    match rows.get::<ManifestRow>(&id)? {
+        None if page == 0 => Ok(ManifestRow { state, pages: 0, bytes: 0, parts: None }),
+        None => Err(unknown("manifest")),
+        Some(head) if head.state == state && head.pages == page && head.parts.is_none() => Ok(*head),
+        Some(_) => Err(Refusal::Changed.into()),
+    }
+}
+
+fn append<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    id: ManifestId,
+    head: ManifestRow,
+    ranges: Vec<ExtentRange>,
+    bytes: u64,
+) -> Result<Outcome, Stop> {
+    let (page, total) = (head.pages, head.bytes + bytes);
     if total > OBJECT_BYTES_MAX {
         return Err(malformed("longer than any object"));
     }
@@ -136,19 +175,13 @@ pub(crate) fn retire_page<S: RowSource + ?Sized>(
     let head = rows.must::<ManifestRow>(&id)?;
     assert_eq!(head.state, ManifestState::Retiring, "a retirement is of a manifest that is retiring");
     assert!(page < head.pages, "a manifest has a page, and its last one ends the retirement");
-    let row = rows.must::<ManifestPageRow>(&(id, page))?;
-    let mut done = 0;
-    while done < row.ranges.len() && rows.has_room(RELEASE_ROWS_MAX + 4, RELEASE_BYTES_MAX + 8192) {
-        extent::release(rows, context, &row.ranges[done])?;
-        done += 1;
-    }
-    assert!(done > 0 || row.ranges.is_empty(), "one range always fits an operation");
-    if done < row.ranges.len() {
-        let offset = row.offset + row.ranges[..done].iter().map(|range| u64::from(range.length)).sum::<u64>();
-        rows.put(&(id, page), ManifestPageRow { offset, ranges: row.ranges[done..].to_vec() })?;
+    let gone = match head.parts {
+        None => release_ranges(rows, context, id, page)?,
+        Some(_) => release_parts(rows, context, id, page)?,
+    };
+    if !gone {
         return Ok(Outcome::Done);
     }
-    rows.remove::<ManifestPageRow>(&(id, page))?;
     if page + 1 == head.pages {
         rows.remove::<ManifestRow>(&id)?;
         rows.remove::<RetirementRow>(&id)?;
@@ -156,4 +189,52 @@ pub(crate) fn retire_page<S: RowSource + ?Sized>(
         rows.put(&id, RetirementRow { next_page: page + 1 })?;
     }
     Ok(Outcome::Done)
+}
+
+/// Takes a page of extents apart, as far as the operation may. Whether it is gone.
+fn release_ranges<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    id: ManifestId,
+    page: u32,
+) -> Result<bool, Stop> {
+    let row = rows.must::<ManifestPageRow>(&(id, page))?;
+    let mut done = 0;
+    while done < row.ranges.len() && rows.has_room(RELEASE_ROWS_MAX + 4, RELEASE_BYTES_MAX + 8192) {
+        extent::release(rows, context, &row.ranges[done])?;
+        done += 1;
+    }
+    assert!(done > 0 || row.ranges.is_empty(), "one range always fits an operation");
+    if done == row.ranges.len() {
+        rows.remove::<ManifestPageRow>(&(id, page))?;
+        return Ok(true);
+    }
+    let offset = row.offset + row.ranges[..done].iter().map(|range| u64::from(range.length)).sum::<u64>();
+    rows.put(&(id, page), ManifestPageRow { offset, ranges: row.ranges[done..].to_vec() })?;
+    Ok(false)
+}
+
+/// Takes a page of parts apart, as far as the operation may. Whether it is gone.
+fn release_parts<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    id: ManifestId,
+    page: u32,
+) -> Result<bool, Stop> {
+    let row = rows.must::<ManifestPartsRow>(&(id, page))?;
+    let (rows_max, bytes_max) = (VERSION_RANGES_MAX * RELEASE_ROWS_MAX + 4, VERSION_RANGES_MAX * RELEASE_BYTES_MAX);
+    let rest = row.weight();
+    let mut done = 0;
+    while done < row.parts.len() && rows.has_room(rows_max, bytes_max + rest) {
+        content::release(rows, context, &row.parts[done].content)?;
+        done += 1;
+    }
+    assert!(done > 0, "one part always fits an operation");
+    if done == row.parts.len() {
+        rows.remove::<ManifestPartsRow>(&(id, page))?;
+        return Ok(true);
+    }
+    let offset = row.offset + row.parts[..done].iter().map(|part| part.size).sum::<u64>();
+    rows.put(&(id, page), ManifestPartsRow { offset, parts: row.parts[done..].to_vec() })?;
+    Ok(false)
 }

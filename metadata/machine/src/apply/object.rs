@@ -15,19 +15,18 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use cairn_core::units::VERSION_RANGES_MAX;
 use cairn_core::{BucketId, ObjectKey, SessionId, VersionId};
 
 use crate::apply::condition::judge;
+use crate::apply::content;
 use crate::apply::context::Context;
 use crate::apply::session::alive;
 use crate::apply::transaction::{Stop, Transaction, malformed};
-use crate::apply::{extent, manifest};
 use crate::operation::{Conditions, NewContent, VersionChoice};
 use crate::outcome::{Outcome, Refusal};
 use crate::row::{Row, Table, write_terminated};
 use crate::rows::bucket::{BucketLedgerRow, BucketRow, Versioning};
-use crate::rows::object::{Attributes, Content, ObjectRow, OlderVersionRow, VersionKind};
+use crate::rows::object::{Attributes, ObjectRow, OlderVersionRow, VersionKind};
 use crate::source::RowSource;
 
 /// The most bytes of headers, metadata and tags of one version: well above what S3 lets a request bring.
@@ -51,7 +50,10 @@ pub(crate) fn put<S: RowSource + ?Sized>(
     judge(conditions, object.newest.as_deref())?;
     alive(rows, session)?;
     // What comes is counted before what goes: a copy onto itself must not lose its own bytes in between.
-    let content = take_over(rows, context, attributes, content, session)?;
+    let (content, bytes) = content::take_over(rows, context, attributes.profile, content, session)?;
+    if bytes != attributes.size {
+        return Err(malformed("the size is not that of the bytes"));
+    }
     let null = object.versioning != Versioning::Enabled;
     let kind = VersionKind::Object { attributes: attributes.clone(), content };
     let version = object.add(rows, context, kind, null)?;
@@ -59,40 +61,8 @@ pub(crate) fn put<S: RowSource + ?Sized>(
     Ok(Outcome::Put { version, null, modified: context.time })
 }
 
-fn take_over<S: RowSource + ?Sized>(
-    rows: &mut Transaction<'_, S>,
-    context: &Context<'_>,
-    attributes: &Attributes,
-    content: &NewContent,
-    session: SessionId,
-) -> Result<Content, Stop> {
-    let (content, bytes) = match content {
-        NewContent::Extents(extents) => {
-            if extents.len() > VERSION_RANGES_MAX {
-                return Err(malformed("more extents than a version's row names"));
-            }
-            let (ranges, bytes) = extent::add(rows, context, extents, attributes.profile)?;
-            (Content::Ranges(ranges), bytes)
-        }
-        NewContent::Manifest(id) => (Content::Manifest(*id), manifest::adopt(rows, context, *id, session)?),
-        NewContent::Shared { bucket, key, version } => {
-            let source = find(rows, *bucket, key, *version)?.ok_or(Refusal::Changed)?;
-            let (source, content) = source.object().ok_or_else(|| malformed("a delete marker has no bytes"))?;
-            match content {
-                Content::Ranges(ranges) => extent::share(rows, ranges)?,
-                Content::Manifest(id) => manifest::share(rows, *id)?,
-            }
-            (content.clone(), source.size)
-        }
-    };
-    if bytes != attributes.size {
-        return Err(malformed("the size is not that of the bytes"));
-    }
-    Ok(content)
-}
-
 /// A version by its id, wherever it stands.
-fn find<S: RowSource + ?Sized>(
+pub(crate) fn find<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
     bucket: BucketId,
     key: &ObjectKey,
@@ -142,6 +112,41 @@ pub(crate) fn delete<S: RowSource + ?Sized>(
     };
     object.close(rows)?;
     Ok(Outcome::Deleted { version, null, marker })
+}
+
+/// Changes what is said about a version. Its bytes, its id and its `Last-Modified` stay.
+pub(crate) fn set_tags<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    bucket: BucketId,
+    key: &ObjectKey,
+    choice: VersionChoice,
+    tags: Option<&Vec<(String, String)>>,
+) -> Result<Outcome, Stop> {
+    let object = Object::open(rows, bucket, key)?;
+    let absent = || match choice {
+        VersionChoice::Newest => Refusal::NoSuchKey,
+        VersionChoice::Null | VersionChoice::Exactly(_) => Refusal::NoSuchVersion,
+    };
+    let wanted = object.choose(choice).ok_or_else(absent)?;
+    let mut row = (*object.version(rows, wanted)?.ok_or_else(absent)?).clone();
+    let VersionKind::Object { attributes, .. } = &mut row.kind else {
+        return Err(match choice {
+            VersionChoice::Newest => Refusal::NoSuchKey,
+            _ => Refusal::Marker,
+        }
+        .into());
+    };
+    attributes.tags = tags.cloned();
+    if attributes.weight() > ATTRIBUTES_BYTES_MAX {
+        return Err(malformed("more attributes than a version holds"));
+    }
+    let (version, null) = (row.version, row.null);
+    if object.newest.as_deref().is_some_and(|newest| newest.version == version) {
+        rows.put_at(&object.newest_key, row)?;
+    } else {
+        rows.put_at(&older_key(bucket, key, version), OlderVersionRow(row))?;
+    }
+    Ok(Outcome::Amended { version, null })
 }
 
 /// One key of one bucket while an operation changes it.
@@ -229,10 +234,7 @@ impl<'k> Object<'k> {
         self.ledger.versions = self.ledger.versions.checked_sub(1).expect(less);
         let Some((attributes, content)) = row.object() else { return Ok(()) };
         self.ledger.bytes = self.ledger.bytes.checked_sub(attributes.size).expect(less);
-        match content {
-            Content::Ranges(ranges) => ranges.iter().try_for_each(|range| extent::release(rows, context, range)),
-            Content::Manifest(id) => manifest::release(rows, *id),
-        }
+        content::release(rows, context, content)
     }
 
     /// Which version a client means, if there may be one.

@@ -221,6 +221,7 @@ pub(super) fn attributes(size: u64, tag: u8) -> Attributes {
         metadata: vec![("a".into(), "b".into())],
         checksum: None,
         tags: None,
+        upload: None,
     }
 }
 

@@ -23,15 +23,17 @@ use crate::row::{Row, prefix_end};
 use crate::rows::access_key::AccessKeyRow;
 use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow};
 use crate::rows::cluster::ClusterRow;
+use crate::rows::config::BucketConfigRow;
 use crate::rows::extent::ExtentRow;
 use crate::rows::garbage::GarbageRow;
-use crate::rows::manifest::{ManifestPageRow, ManifestRow, RetirementRow};
+use crate::rows::manifest::{ManifestPageRow, ManifestPartsRow, ManifestRow, RetirementRow};
 use crate::rows::object::{ObjectRow, OlderVersionRow};
 use crate::rows::profile::ProfileRow;
 use crate::rows::session::{LeaseRow, SessionRow, SlotRow};
 use crate::rows::spent::SpentWriteRow;
 use crate::rows::stripe::{StripeLiveRow, StripeRow};
 use crate::rows::topology::{DriveLedgerRow, DriveRow, NodeRow, VoterRow};
+use crate::rows::upload::{BucketUploadsRow, PartRow, UploadLedgerRow, UploadRetirementRow, UploadRow};
 use crate::source::{RowError, RowSource};
 
 /// Why an operation goes no further.
@@ -122,15 +124,22 @@ tables! {
     buckets: BucketRow,
     bucket_ledgers: BucketLedgerRow,
     drive_ledgers: DriveLedgerRow,
+    bucket_configs: BucketConfigRow,
+    bucket_uploads: BucketUploadsRow,
     objects: ObjectRow,
     older_versions: OlderVersionRow,
+    uploads: UploadRow,
+    parts: PartRow,
+    upload_ledgers: UploadLedgerRow,
     manifests: ManifestRow,
     manifest_pages: ManifestPageRow,
+    manifest_parts: ManifestPartsRow,
     extents: ExtentRow,
     stripes: StripeRow,
     stripe_lives: StripeLiveRow,
     garbage: GarbageRow,
     retirements: RetirementRow,
+    upload_retirements: UploadRetirementRow,
 }
 
 /// The rows as the operations of one entry see them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cairn_core::units::{MANIFEST_PAGE_RANGES_MAX, VERSION_RANGES_MAX};
+use cairn_core::units::{MANIFEST_PAGE_PARTS_MAX, MANIFEST_PAGE_RANGES_MAX, VERSION_RANGES_MAX};
 use cairn_core::{ExtentId, StripeId};
 
 use super::Loaded;
@@ -11,7 +11,7 @@ use crate::rows::manifest::{ManifestId, ManifestState};
 use crate::rows::object::{Content, ExtentRange};
 
 fn ranges(rows: &Loaded) -> impl Iterator<Item = &ExtentRange> {
-    let direct = rows.versions().filter_map(|(_, row)| match row.object()?.1 {
+    let direct = rows.contents().filter_map(|content| match content {
         Content::Ranges(ranges) => Some(ranges),
         Content::Manifest(_) => None,
     });
@@ -29,17 +29,16 @@ pub(super) fn ranges_lie_in_extents(rows: &Loaded, found: &mut Vec<String>) {
             Some(_) => {}
         }
     }
+    for content in rows.contents() {
+        if let Content::Ranges(ranges) = content
+            && ranges.len() > VERSION_RANGES_MAX
+        {
+            found.push(format!("{} ranges where {VERSION_RANGES_MAX} may be", ranges.len()));
+        }
+    }
     for (_, row) in rows.versions() {
         let Some((attributes, content)) = row.object() else { continue };
-        let bytes = match content {
-            Content::Ranges(ranges) => {
-                if ranges.len() > VERSION_RANGES_MAX {
-                    found.push(format!("version {} names {} ranges", row.version, ranges.len()));
-                }
-                ranges.iter().map(|range| u64::from(range.length)).sum()
-            }
-            Content::Manifest(id) => rows.manifests.get(id).map_or(0, |manifest| manifest.bytes),
-        };
+        let bytes = rows.bytes_of(content);
         if bytes != attributes.size {
             found.push(format!("version {} of {} bytes refers to {bytes}", row.version, attributes.size));
         }
@@ -64,7 +63,7 @@ pub(super) fn extents_lie_in_stripes(rows: &Loaded, found: &mut Vec<String>) {
     }
 }
 
-/// Each extent counts the ranges that name it, each manifest the versions.
+/// Each extent counts the ranges that name it, each manifest what refers to it.
 pub(super) fn references_balance(rows: &Loaded, found: &mut Vec<String>) {
     let mut extents: BTreeMap<ExtentId, u32> = BTreeMap::new();
     for range in ranges(rows) {
@@ -77,8 +76,8 @@ pub(super) fn references_balance(rows: &Loaded, found: &mut Vec<String>) {
         }
     }
     let mut manifests: BTreeMap<ManifestId, u32> = BTreeMap::new();
-    for (_, row) in rows.versions() {
-        if let Some((_, Content::Manifest(id))) = row.object() {
+    for content in rows.contents() {
+        if let Content::Manifest(id) = content {
             *manifests.entry(*id).or_default() += 1;
         }
     }
@@ -89,7 +88,7 @@ pub(super) fn references_balance(rows: &Loaded, found: &mut Vec<String>) {
             ManifestState::Pending(_) | ManifestState::Retiring => counted == 0,
         };
         if !right {
-            found.push(format!("manifest {id:?} is {:?}, and {counted} versions refer to it", manifest.state));
+            found.push(format!("manifest {id:?} is {:?}, and {counted} things refer to it", manifest.state));
         }
     }
     found.extend(manifests.keys().map(|id| format!("manifest {id:?} is referred to and not there")));
@@ -116,6 +115,28 @@ pub(super) fn stripe_lives_balance(rows: &Loaded, found: &mut Vec<String>) {
     }
 }
 
+/// A page of either kind, as far as it must fit the others.
+struct Page {
+    offset: u64,
+    bytes: u64,
+    names: usize,
+    names_max: usize,
+}
+
+impl Page {
+    fn of(rows: &Loaded, id: ManifestId, number: u32, of_parts: bool) -> Option<Self> {
+        if of_parts {
+            let page = rows.parts_pages.get(&(id, number))?;
+            let bytes = page.parts.iter().map(|part| part.size).sum();
+            Some(Self { offset: page.offset, bytes, names: page.parts.len(), names_max: MANIFEST_PAGE_PARTS_MAX })
+        } else {
+            let page = rows.pages.get(&(id, number))?;
+            let bytes = page.ranges.iter().map(|range| u64::from(range.length)).sum();
+            Some(Self { offset: page.offset, bytes, names: page.ranges.len(), names_max: MANIFEST_PAGE_RANGES_MAX })
+        }
+    }
+}
+
 /// A manifest has all its pages, in order; a page has its manifest; what is retiring has lost only its first pages.
 pub(super) fn manifests_are_whole(rows: &Loaded, found: &mut Vec<String>) {
     for (id, manifest) in &rows.manifests {
@@ -126,23 +147,26 @@ pub(super) fn manifests_are_whole(rows: &Loaded, found: &mut Vec<String>) {
         let first = retirement.map_or(0, |retirement| retirement.next_page);
         let mut end = None;
         for number in first..manifest.pages {
-            let Some(page) = rows.pages.get(&(*id, number)) else {
+            let Some(page) = Page::of(rows, *id, number, manifest.parts.is_some()) else {
                 found.push(format!("manifest {id:?} has no page {number}"));
                 continue;
             };
             let follows = end.map_or(first > 0 || retirement.is_some() || page.offset == 0, |end| page.offset == end);
-            if !follows || page.ranges.is_empty() || page.ranges.len() > MANIFEST_PAGE_RANGES_MAX {
-                found.push(format!("page {number} of manifest {id:?} does not follow, or has too many ranges"));
+            if !follows || page.names == 0 || page.names > page.names_max {
+                found.push(format!("page {number} of manifest {id:?} does not follow, or names too much"));
             }
-            end = Some(page.offset + page.ranges.iter().map(|range| u64::from(range.length)).sum::<u64>());
+            end = Some(page.offset + page.bytes);
         }
         if end != Some(manifest.bytes) {
             found.push(format!("manifest {id:?} of {} bytes has pages up to {end:?}", manifest.bytes));
         }
     }
-    for (id, page) in rows.pages.keys() {
+    let pages = rows.pages.keys().map(|key| (key, false));
+    for ((id, page), of_parts) in pages.chain(rows.parts_pages.keys().map(|key| (key, true))) {
         let reachable = rows.manifests.get(id).is_some_and(|manifest| {
-            (rows.retirements.get(id).map_or(0, |retirement| retirement.next_page)..manifest.pages).contains(page)
+            manifest.parts.is_some() == of_parts
+                && (rows.retirements.get(id).map_or(0, |retirement| retirement.next_page)..manifest.pages)
+                    .contains(page)
         });
         if !reachable {
             found.push(format!("page {page} of manifest {id:?} is reached by nothing"));

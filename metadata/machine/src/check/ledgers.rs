@@ -42,7 +42,7 @@ pub(super) fn drive_ledgers_balance(rows: &Loaded, found: &mut Vec<String>) {
     compare(&counted, &rows.drive_ledgers, found);
 }
 
-fn compare<K: Ord + core::fmt::Debug, L: PartialEq + core::fmt::Debug>(
+pub(super) fn compare<K: Ord + core::fmt::Debug, L: PartialEq + core::fmt::Debug>(
     counted: &BTreeMap<K, L>,
     kept: &BTreeMap<K, L>,
     found: &mut Vec<String>,

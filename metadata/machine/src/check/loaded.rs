@@ -8,14 +8,16 @@ use cairn_core::{BucketId, BucketName, DriveId, ExtentId, ObjectKey, SessionId, 
 use crate::operation::OPERATION_BYTES_MAX;
 use crate::row::Row;
 use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow};
+use crate::rows::config::{BucketConfigRow, ConfigKind};
 use crate::rows::extent::ExtentRow;
 use crate::rows::garbage::{GarbageKey, GarbageRow};
-use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow, RetirementRow};
-use crate::rows::object::{ObjectRow, OlderVersionRow};
+use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, RetirementRow};
+use crate::rows::object::{Content, ObjectRow, OlderVersionRow};
 use crate::rows::session::{LeaseRow, SessionRow, SlotRow};
 use crate::rows::spent::SpentWriteRow;
 use crate::rows::stripe::{StripeLiveRow, StripeRow};
 use crate::rows::topology::{DriveLedgerRow, DriveRow};
+use crate::rows::upload::{BucketUploadsRow, PartRow, UploadId, UploadLedgerRow, UploadRetirementRow, UploadRow};
 use crate::source::{RowError, RowSource};
 
 /// All rows that a checker looks at.
@@ -28,7 +30,14 @@ pub struct Loaded {
     pub(super) older: BTreeMap<(BucketId, ObjectKey, VersionId), OlderVersionRow>,
     pub(super) manifests: BTreeMap<ManifestId, ManifestRow>,
     pub(super) pages: BTreeMap<(ManifestId, u32), ManifestPageRow>,
+    pub(super) parts_pages: BTreeMap<(ManifestId, u32), ManifestPartsRow>,
     pub(super) retirements: BTreeMap<ManifestId, RetirementRow>,
+    pub(super) uploads: BTreeMap<(BucketId, ObjectKey, UploadId), UploadRow>,
+    pub(super) parts: BTreeMap<(UploadId, u16), PartRow>,
+    pub(super) upload_ledgers: BTreeMap<UploadId, UploadLedgerRow>,
+    pub(super) upload_retirements: BTreeMap<UploadId, UploadRetirementRow>,
+    pub(super) bucket_uploads: BTreeMap<BucketId, BucketUploadsRow>,
+    pub(super) bucket_configs: BTreeMap<(BucketId, ConfigKind), BucketConfigRow>,
     pub(super) extents: BTreeMap<ExtentId, ExtentRow>,
     pub(super) stripes: BTreeMap<StripeId, StripeRow>,
     pub(super) lives: BTreeMap<StripeId, StripeLiveRow>,
@@ -66,7 +75,14 @@ impl Loaded {
             older: table(rows)?,
             manifests: table(rows)?,
             pages: table(rows)?,
+            parts_pages: table(rows)?,
             retirements: table(rows)?,
+            uploads: table(rows)?,
+            parts: table(rows)?,
+            upload_ledgers: table(rows)?,
+            upload_retirements: table(rows)?,
+            bucket_uploads: table(rows)?,
+            bucket_configs: table(rows)?,
             extents: table(rows)?,
             stripes: table(rows)?,
             lives: table(rows)?,
@@ -85,6 +101,22 @@ impl Loaded {
     pub(super) fn versions(&self) -> impl Iterator<Item = (BucketId, &ObjectRow)> {
         let newest = self.newest.iter().map(|((bucket, _), row)| (*bucket, row));
         newest.chain(self.older.iter().map(|((bucket, _, _), row)| (*bucket, &row.0)))
+    }
+
+    /// All that refers to bytes: versions, parts of uploads, and pages that name parts.
+    pub(super) fn contents(&self) -> impl Iterator<Item = &Content> {
+        let versions = self.versions().filter_map(|(_, row)| Some(row.object()?.1));
+        let parts = self.parts.values().map(|part| &part.content);
+        let pages = self.parts_pages.values().flat_map(|page| page.parts.iter().map(|part| &part.content));
+        versions.chain(parts).chain(pages)
+    }
+
+    /// How many bytes a content names.
+    pub(super) fn bytes_of(&self, content: &Content) -> u64 {
+        match content {
+            Content::Ranges(ranges) => ranges.iter().map(|range| u64::from(range.length)).sum(),
+            Content::Manifest(id) => self.manifests.get(id).map_or(0, |manifest| manifest.bytes),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use cairn_core::{BucketName, NodeId, ObjectKey, WallTime, WriteId};
 use super::*;
 use crate::row::Row;
 use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow, Versioning};
+use crate::rows::config::{BucketConfig, BucketConfigRow, ConfigKind};
 use crate::rows::extent::{ExtentPlace, ExtentRow};
 use crate::rows::garbage::{GarbageKey, GarbageRow};
 use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow, ManifestState};
@@ -20,6 +21,7 @@ use crate::rows::profile::ProfileId;
 use crate::rows::session::{Lease, LeaseRow, SlotRow};
 use crate::rows::stripe::{PlacedChunk, StripeLiveRow, StripeRow};
 use crate::rows::topology::{DriveLedgerRow, DriveRow, DriveState};
+use crate::rows::upload::{BucketUploadsRow, PartRow, UploadId};
 use crate::source::MapRows;
 
 const BUCKET: BucketId = BucketId(1 << 16);
@@ -49,6 +51,7 @@ fn object(index: u64, size: u64, content: Content) -> ObjectRow {
         metadata: vec![],
         checksum: None,
         tags: None,
+        upload: None,
     };
     let kind = VersionKind::Object { attributes, content };
     ObjectRow { version: version(index), null: true, modified: WallTime(0), kind, older_null: None }
@@ -189,9 +192,26 @@ fn every_checker_can_fail() {
             "manifests_are_whole",
             Box::new(|rows| {
                 let state = ManifestState::Pending(SessionId(5));
-                put(rows, &ManifestId(write(4)), ManifestRow { state, pages: 1, bytes: 5 });
+                put(rows, &ManifestId(write(4)), ManifestRow { state, pages: 1, bytes: 5, parts: None });
             }),
         ),
+        (
+            "configurations_have_a_bucket",
+            Box::new(|rows| {
+                let config = BucketConfig::Tags(vec![]);
+                put(rows, &(BucketId(99), ConfigKind::Tags), BucketConfigRow { config });
+            }),
+        ),
+        (
+            "parts_have_an_upload",
+            Box::new(|rows| {
+                let content = Content::Ranges(vec![]);
+                let (version, modified) = (version(9), WallTime(1));
+                let part = PartRow { version, modified, size: 0, md5: [0; 16], checksum: None, content };
+                put(rows, &(UploadId(version), 1), part);
+            }),
+        ),
+        ("upload_ledgers_balance", Box::new(|rows| put(rows, &BUCKET, BucketUploadsRow { uploads: 1, bytes: 0 }))),
         (
             "rows_are_bounded",
             Box::new(|rows| {

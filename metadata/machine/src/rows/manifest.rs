@@ -1,4 +1,5 @@
-//! Manifests: the lists of extents of objects that are too long for their own row, in pages, so that no operation is.
+//! Manifests: the lists of extents of objects that are too long for their own row, in pages, so that no operation is. The
+//! pages of an object that was uploaded in parts name the parts, and each part names its extents or a manifest of them.
 //!
 //! A manifest is pending while a stream adds pages to it, then referred to by versions, then retired page by page.
 
@@ -6,7 +7,8 @@ use cairn_core::{SessionId, WriteId};
 use minicbor::{Decode, Encode};
 
 use crate::row::{Row, Table, cbor_row};
-use crate::rows::object::ExtentRange;
+use crate::rows::object::{Checksum, Content, ExtentRange};
+use crate::rows::upload::UploadId;
 
 /// The name of a manifest: the write that began it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -19,7 +21,7 @@ pub enum ManifestState {
     /// A session is adding pages. When the session ends, it is retired.
     #[n(0)]
     Pending(#[n(0)] SessionId),
-    /// So many versions refer to it.
+    /// So many versions, parts of uploads and pages that name parts refer to it.
     #[n(1)]
     Referenced(#[n(0)] u32),
     /// It is being taken apart.
@@ -40,6 +42,23 @@ pub struct ManifestRow {
     /// How many bytes they name together.
     #[n(2)]
     pub bytes: u64,
+    /// Where the pages name parts of an upload; none where they name extents.
+    #[n(3)]
+    pub parts: Option<PartsOf>,
+}
+
+/// What is known of a manifest that names parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct PartsOf {
+    /// The upload whose parts they are.
+    #[n(0)]
+    pub upload: UploadId,
+    /// How many there are.
+    #[n(1)]
+    pub count: u16,
+    /// The number of the last one.
+    #[n(2)]
+    pub last: u16,
 }
 
 impl Row for ManifestRow {
@@ -85,6 +104,56 @@ impl Row for ManifestPageRow {
 
     fn weight(&self) -> usize {
         32 + 40 * self.ranges.len()
+    }
+
+    cbor_row!();
+}
+
+/// A part of an object that was uploaded in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PartOfObject {
+    /// The number that the client gave it.
+    #[n(0)]
+    pub number: u16,
+    /// How many bytes.
+    #[n(1)]
+    pub size: u64,
+    /// The checksum that was verified when it came.
+    #[n(2)]
+    pub checksum: Option<Checksum>,
+    /// Its bytes.
+    #[n(3)]
+    pub content: Content,
+}
+
+/// One page: parts in the order of their numbers, which is that of the object's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestPartsRow {
+    /// Where in the object the page begins.
+    #[n(0)]
+    pub offset: u64,
+    /// At most [`MANIFEST_PAGE_PARTS_MAX`](cairn_core::units::MANIFEST_PAGE_PARTS_MAX).
+    #[n(1)]
+    pub parts: Vec<PartOfObject>,
+}
+
+impl Row for ManifestPartsRow {
+    const TABLE: Table = Table::ManifestParts;
+    type Key = (ManifestId, u32);
+
+    fn write_key(key: &Self::Key, out: &mut Vec<u8>) {
+        ManifestPageRow::write_key(key, out);
+    }
+
+    fn read_key(bytes: &[u8]) -> Option<Self::Key> {
+        ManifestPageRow::read_key(bytes)
+    }
+
+    fn weight(&self) -> usize {
+        let part = |part: &PartOfObject| {
+            32 + part.checksum.as_ref().map_or(0, |checksum| checksum.digest.len() + 8) + part.content.weight()
+        };
+        32 + self.parts.iter().map(part).sum::<usize>()
     }
 
     cbor_row!();

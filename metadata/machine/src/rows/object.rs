@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use crate::row::{Row, Table, cbor_row, read_terminated, write_terminated};
 use crate::rows::manifest::ManifestId;
 use crate::rows::profile::ProfileId;
+use crate::rows::upload::UploadId;
 
 /// What clients compare: an MD5, or an MD5 of MD5s with the number of parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -143,23 +144,45 @@ pub struct Attributes {
     /// Tags, in the order in which they were given; at most 10.
     #[n(6)]
     pub tags: Option<Vec<(String, String)>>,
+    /// The upload that made it: what a client that completes an upload again, because it heard no answer, is told by.
+    #[n(7)]
+    pub upload: Option<UploadId>,
+}
+
+impl ContentHeaders {
+    /// About how many bytes they have when encoded.
+    pub fn weight(&self) -> usize {
+        let Self {
+            content_type,
+            content_encoding,
+            content_disposition,
+            content_language,
+            cache_control,
+            expires,
+            website_redirect,
+        } = self;
+        [
+            content_type,
+            content_encoding,
+            content_disposition,
+            content_language,
+            cache_control,
+            expires,
+            website_redirect,
+        ]
+        .into_iter()
+        .map(|text| text.as_ref().map_or(1, |text| text.len() + 4))
+        .sum()
+    }
 }
 
 impl Attributes {
     /// About how many bytes they have when encoded.
     pub fn weight(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(1, |text| text.len() + 3);
         let pairs = |pairs: &[(String, String)]| -> usize {
             pairs.iter().map(|(name, value)| name.len() + value.len() + 7).sum()
         };
-        let headers = &self.headers;
-        80 + text(&headers.content_type)
-            + text(&headers.content_encoding)
-            + text(&headers.content_disposition)
-            + text(&headers.content_language)
-            + text(&headers.cache_control)
-            + text(&headers.expires)
-            + text(&headers.website_redirect)
+        96 + self.headers.weight()
             + pairs(&self.metadata)
             + self.checksum.as_ref().map_or(0, |checksum| checksum.digest.len() + 8)
             + self.tags.as_deref().map_or(0, pairs)

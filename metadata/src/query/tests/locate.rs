@@ -46,7 +46,7 @@ fn manifest_of(rows: &mut MapRows, ranges: &[ExtentRange], per_page: usize) -> C
         offset += page.iter().map(|range| u64::from(range.length)).sum::<u64>();
         pages += 1;
     }
-    put(rows, &id, &ManifestRow { state: ManifestState::Referenced(1), pages, bytes: offset });
+    put(rows, &id, &ManifestRow { state: ManifestState::Referenced(1), pages, bytes: offset, parts: None });
     Content::Manifest(id)
 }
 

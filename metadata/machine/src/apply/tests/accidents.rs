@@ -296,7 +296,7 @@ fn a_long_object_comes_and_goes_in_steps() {
     assert_eq!(lab.get::<ManifestRow>(&manifest).unwrap().state, ManifestState::Referenced(1));
     // A copy shares it; the first delete leaves it, the second retires it.
     let version = lab.get::<crate::rows::object::ObjectRow>(&(bucket, key("long"))).unwrap().version;
-    let source = NewContent::Shared { bucket, key: key("long"), version };
+    let source = NewContent::Shared { bucket, key: key("long"), version, range: None };
     assert!(matches!(
         lab.one(GATE, put_with(bucket, "copy", 3 * 6400, source, Conditions::default())),
         Outcome::Put { .. }

@@ -233,7 +233,7 @@ impl Model {
                 let Some(source) = self.keys.get(from).and_then(|versions| versions.get(*nth)).cloned() else {
                     return (vec![], vec![]);
                 };
-                let shared = NewContent::Shared { bucket, key: key(KEYS[*from]), version: source.id };
+                let shared = NewContent::Shared { bucket, key: key(KEYS[*from]), version: source.id, range: None };
                 let (size, content) = source.object.clone().unwrap_or((0, Content::Ranges(vec![])));
                 let put = put_with(bucket, KEYS[*to], size, shared, Conditions::default());
                 let answer = match source.object {

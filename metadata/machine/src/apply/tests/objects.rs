@@ -62,7 +62,7 @@ fn a_copy_shares_bytes_and_names_its_source() {
     let (_, extent) = lab.put(bucket, "a");
     let version = lab.get::<ObjectRow>(&(bucket, key("a"))).unwrap().version;
     let copy = |to: &str| {
-        let source = NewContent::Shared { bucket, key: key("a"), version };
+        let source = NewContent::Shared { bucket, key: key("a"), version, range: None };
         put_with(bucket, to, 100, source, Conditions::default())
     };
     assert!(matches!(lab.one(GATE, copy("b")), Outcome::Put { .. }));
