@@ -3,10 +3,16 @@
 //! - [`listing`]: pages of keys, both versions of the request
 //! - [`token`]: where a listing goes on
 //! - [`url_encoding`]: keys that XML cannot carry
+//! - [`removal`]: the end of a bucket
+//! - [`tagging`]: tags of a bucket
+//! - [`unconfigured`]: what no bucket has, and can be asked for
 //! - [`versioning`]: whether versions are kept; [`versions`]: pages of them
 
 pub mod listing;
+pub mod removal;
+pub mod tagging;
 pub mod token;
+pub mod unconfigured;
 pub mod url_encoding;
 pub mod versioning;
 pub mod versions;
@@ -29,6 +35,9 @@ use crate::outcome::unexpected;
 
 /// The region where AWS leaves the location of a bucket empty.
 const REGION_WITHOUT_NAME: &str = "us-east-1";
+
+/// How the one owner is called where clients show a name.
+const OWNER_NAME: &str = "cairn";
 
 /// The most buckets in one answer: what S3 allows.
 const BUCKETS_MAX: usize = 10_000;
@@ -53,8 +62,9 @@ impl Core {
         query::bucket_by_name(&view, name)?.ok_or(Fault::NoSuchBucket)
     }
 
-    fn owner(&self) -> Owner {
-        Owner { display_name: None, id: Some(self.owner.clone()) }
+    /// Who owns everything.
+    pub fn owner(&self) -> Owner {
+        Owner { display_name: Some(OWNER_NAME.to_owned()), id: Some(self.owner.clone()) }
     }
 }
 
@@ -95,15 +105,6 @@ impl Core {
 
     fn region_name(&self) -> &str {
         self.region.as_deref().unwrap_or(REGION_WITHOUT_NAME)
-    }
-}
-
-/// Removes an empty bucket.
-pub async fn delete(core: &Core, name: &str) -> Result<(), Fault> {
-    let id = core.bucket(name).await?;
-    match core.propose(Operation::DeleteBucket { id }).await? {
-        Outcome::Done => Ok(()),
-        other => Err(unexpected("a bucket's end", &other)),
     }
 }
 

@@ -30,19 +30,20 @@ pub fn name_and_length(kind: ChecksumKind) -> (&'static str, usize) {
     found.map(|(_, name, length)| (*name, *length)).expect("every kind stands in the table")
 }
 
-fn kind_named(name: &str) -> Option<(ChecksumKind, usize)> {
+/// The kind that clients call by this name, in whatever case, and how long its digest is.
+pub fn kind_named(name: &str) -> Option<(ChecksumKind, usize)> {
     KINDS.iter().find(|(_, other, _)| other.eq_ignore_ascii_case(name)).map(|(kind, _, length)| (*kind, *length))
 }
 
 /// A running checksum of one kind.
-enum Running {
+pub(crate) enum Running {
     Crc(crc_fast::Digest, usize),
     Sha1(Sha1),
     Sha256(Sha256),
 }
 
 impl Running {
-    fn new(kind: ChecksumKind) -> Self {
+    pub(crate) fn new(kind: ChecksumKind) -> Self {
         match (kind, combine::crc(kind)) {
             (_, Some(algorithm)) => Self::Crc(crc_fast::Digest::new(algorithm), name_and_length(kind).1),
             (ChecksumKind::Sha1, None) => Self::Sha1(Sha1::new()),
@@ -50,7 +51,7 @@ impl Running {
         }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Crc(crc, _) => crc.update(bytes),
             Self::Sha1(sha1) => sha1.update(bytes),
@@ -58,7 +59,7 @@ impl Running {
         }
     }
 
-    fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         match self {
             Self::Crc(crc, length) => crc.finalize().to_be_bytes()[8 - length..].to_vec(),
             Self::Sha1(sha1) => sha1.finalize().to_vec(),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use s3s::dto::*;
-use s3s::{S3, S3Request, S3Response, S3Result};
+use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
+use crate::bucket::unconfigured::{self, methods};
 use crate::budget::MemoryBudget;
 use crate::object::packer::Packer;
 use crate::object::read::ObjectReader;
 use crate::object::stripes::Stripes;
-use crate::{bucket, object};
+use crate::{acl, bucket, object};
 
 /// What operations work with.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl S3 for Front {
     }
 
     async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
-        bucket::delete(&self.0, &request.input.bucket).await?;
+        bucket::removal::delete(&self.0, &request.input.bucket).await?;
         ok(DeleteBucketOutput {})
     }
 
@@ -74,6 +75,38 @@ impl S3 for Front {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         ok(bucket::listing::list_v2(&self.0, request.input).await?)
+    }
+
+    async fn get_bucket_tagging(
+        &self,
+        request: S3Request<GetBucketTaggingInput>,
+    ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
+        ok(bucket::tagging::get(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_bucket_tagging(
+        &self,
+        request: S3Request<PutBucketTaggingInput>,
+    ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
+        bucket::tagging::put(&self.0, request.input).await?;
+        ok(PutBucketTaggingOutput {})
+    }
+
+    async fn delete_bucket_tagging(
+        &self,
+        request: S3Request<DeleteBucketTaggingInput>,
+    ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
+        bucket::tagging::delete(&self.0, &request.input.bucket).await?;
+        ok(DeleteBucketTaggingOutput {})
+    }
+
+    async fn get_bucket_acl(&self, request: S3Request<GetBucketAclInput>) -> S3Result<S3Response<GetBucketAclOutput>> {
+        ok(acl::of_bucket(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_bucket_acl(&self, request: S3Request<PutBucketAclInput>) -> S3Result<S3Response<PutBucketAclOutput>> {
+        acl::put_of_bucket(&self.0, request.input).await?;
+        ok(PutBucketAclOutput {})
     }
 
     async fn list_object_versions(
@@ -102,6 +135,40 @@ impl S3 for Front {
         ok(Box::pin(object::put::put(&self.0, request)).await?)
     }
 
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        ok(Box::pin(object::copy::copy(&self.0, request)).await?)
+    }
+
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        ok(object::tagging::get(&self.0, request.input).await?)
+    }
+
+    async fn put_object_tagging(
+        &self,
+        request: S3Request<PutObjectTaggingInput>,
+    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+        ok(object::tagging::put(&self.0, request.input).await?)
+    }
+
+    async fn delete_object_tagging(
+        &self,
+        request: S3Request<DeleteObjectTaggingInput>,
+    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+        ok(object::tagging::delete(&self.0, request.input).await?)
+    }
+
+    async fn get_object_acl(&self, request: S3Request<GetObjectAclInput>) -> S3Result<S3Response<GetObjectAclOutput>> {
+        ok(acl::of_object(&self.0, request.input).await?)
+    }
+
+    async fn put_object_acl(&self, request: S3Request<PutObjectAclInput>) -> S3Result<S3Response<PutObjectAclOutput>> {
+        acl::put_of_object(&self.0, request.input).await?;
+        ok(PutObjectAclOutput::default())
+    }
+
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         ok(object::get::get(&self.0, request).await?)
     }
@@ -127,4 +194,6 @@ impl S3 for Front {
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         ok(object::delete::delete_many(&self.0, request.input).await?)
     }
+
+    unconfigured::table!(methods);
 }

@@ -18,7 +18,7 @@
 //! - [`body`], [`digest`]: bytes on their way in, and whether they are what was promised
 //! - [`budget`]: memory, reserved whole before it is used
 //! - [`topology`]: where new data may go
-//! - [`object`], [`bucket`]: the operations
+//! - [`object`], [`bucket`], [`acl`]: the operations; [`tags`] belong to both
 //! - [`outcome`]: one operation, proposed and answered
 //! - [`names`]: between S3's words and ours
 //! - [`admin`]: the way to the administration, behind the same signatures
@@ -27,6 +27,7 @@
 //! is not stands in `docs/s3-compatibility.md`.
 
 pub mod access;
+pub mod acl;
 pub mod admin;
 pub mod answer;
 pub mod auth;
@@ -47,6 +48,7 @@ pub mod request_id;
 pub mod seal;
 pub mod server;
 pub mod service;
+pub mod tags;
 pub mod topology;
 
 pub use admin::{ADMIN_PREFIX, AdminApi};

@@ -4,7 +4,7 @@ use cairn_core::names::InvalidName;
 use cairn_core::{BucketName, ObjectKey, VersionId, WallTime};
 use cairn_machine::operation::VersionChoice;
 use cairn_machine::rows::object::{Checksum, ChecksumKind, Etag};
-use s3s::dto::{ChecksumType, ETag, GetObjectOutput, HeadObjectOutput, PutObjectOutput, Timestamp};
+use s3s::dto::{ChecksumType, CopyObjectResult, ETag, GetObjectOutput, HeadObjectOutput, PutObjectOutput, Timestamp};
 use s3s::{S3Error, s3_error};
 
 use crate::digest;
@@ -94,6 +94,8 @@ put_checksum! {
     get_checksum(GetObjectOutput);
     /// Writes a checksum into the answer to a HEAD.
     head_checksum(HeadObjectOutput);
+    /// Writes a checksum into the answer to a COPY.
+    copy_checksum(CopyObjectResult);
     /// Writes a checksum into what is said of an object's attributes.
     said_checksum(s3s::dto::Checksum);
 }

@@ -9,11 +9,13 @@
 //!
 //! - [`upload`]: a body as it arrives, and whether it is what was promised
 //! - [`put`]: which way a body takes; [`packer`] and [`large`]: the two ways
+//! - [`copy`]: one version more of bytes that are there; [`tagging`]: what is said about a version
 //! - [`stripes`]: durable first, committed then: the order that makes a write safe
 //! - [`lookup`]: which version is meant; [`get`], [`inspect`]: what is answered; [`read`]: the bytes of it
-//! - [`range`], [`part`], [`preconditions`], [`attributes`]: pure decisions about requests
+//! - [`range`], [`part`], [`preconditions`], [`attributes`], [`storage_class`]: pure decisions about requests
 
 pub mod attributes;
+pub mod copy;
 pub mod delete;
 pub mod get;
 pub mod inspect;
@@ -25,5 +27,7 @@ pub mod preconditions;
 pub mod put;
 pub mod range;
 pub mod read;
+pub mod storage_class;
 pub mod stripes;
+pub mod tagging;
 pub mod upload;

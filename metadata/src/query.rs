@@ -7,6 +7,7 @@
 //! - [`objects`]: one key, one version
 //! - [`listing`]: keys in order, with prefixes and delimiters; [`versions`]: the same with all versions
 //! - [`uploads`]: multipart uploads under way and their parts; [`parts`]: those of an object that was uploaded so
+//! - [`profiles`]: what storage classes mean
 //! - [`locate`]: where a version's bytes are
 
 mod buckets;
@@ -15,6 +16,7 @@ mod listing;
 mod locate;
 mod objects;
 mod parts;
+mod profiles;
 mod uploads;
 mod versions;
 
@@ -26,6 +28,7 @@ pub use listing::{ListEntry, ListPage, ListRequest, ListStart, list};
 pub use locate::{LocatedPlace, LocatedRange, locate};
 pub use objects::{newest, version};
 pub use parts::{ObjectPart, ObjectParts, parts};
+pub use profiles::profiles;
 pub use uploads::{
     UploadsEntry, UploadsPage, UploadsRequest, UploadsStart, list_uploads, upload, upload_part, upload_parts,
 };

@@ -17,12 +17,10 @@ NOT_BUILT = [
     (s3.put_bucket_website, {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}}}),
     (s3.put_bucket_cors, {"CORSConfiguration": {"CORSRules": []}}),
     (s3.put_bucket_encryption, {"ServerSideEncryptionConfiguration": {"Rules": []}}),
-    (s3.put_object_lock_configuration, {}),
     (s3.put_object, {"Key": "k", "Body": b"x", "ServerSideEncryption": "aws:kms"}),
     (s3.put_object, {"Key": "k", "Body": b"x", "SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}),
     (s3.put_object, {"Key": "k", "Body": b"x", "ACL": "public-read"}),
     (s3.put_object, {"Key": "k", "Body": b"x", "ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": "2030-01-01T00:00:00Z"}),
-    (s3.put_object_retention, {"Key": "k", "Retention": {"Mode": "GOVERNANCE"}}),
     (s3.restore_object, {"Key": "k", "RestoreRequest": {"Days": 1}}),
 ]
 for call, arguments in NOT_BUILT:
@@ -34,10 +32,16 @@ for call, arguments in NOT_BUILT:
         assert (code, status) == ("NotImplemented", 501), (call.__name__, sorted(arguments), code, status)
 assert s3.get_object(Bucket="refusals", Key="k")["Body"].read() == b"kept"
 
-for storage_class, code in [("GLACIER_OF_MINE", "InvalidStorageClass")]:
+# What S3 itself refuses where it was not configured.
+REFUSED_BY_S3 = [
+    (s3.put_object, {"Key": "k", "Body": b"x", "StorageClass": "GLACIER_OF_MINE"}, "InvalidStorageClass"),
+    (s3.put_object_lock_configuration, {}, "InvalidBucketState"),
+    (s3.put_object_retention, {"Key": "k", "Retention": {"Mode": "GOVERNANCE"}}, "InvalidRequest"),
+]
+for call, arguments, code in REFUSED_BY_S3:
     try:
-        s3.put_object(Bucket="refusals", Key="k", Body=b"x", StorageClass=storage_class)
-        raise AssertionError("an unknown storage class was taken")
+        call(Bucket="refusals", **arguments)
+        raise AssertionError(f"{call.__name__} with {sorted(arguments)} was taken")
     except ClientError as error:
         assert error.response["Error"]["Code"] == code, error
 # Headers with default values are accepted.

@@ -1,11 +1,13 @@
 //! Pages of a bucket's keys: ListObjects and ListObjectsV2, which ask the same in two ways.
 
 use cairn_core::BucketId;
+use cairn_machine::RowError;
 use cairn_machine::rows::object::Attributes;
+use cairn_metadata::View;
 use cairn_metadata::query::{self, ListEntry, ListPage, ListRequest, ListStart};
 use s3s::dto::{
     ChecksumAlgorithm, ChecksumType, CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput,
-    ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass, Owner,
+    ListObjectsV2Input, ListObjectsV2Output, Object, Owner,
 };
 use s3s::{S3Result, s3_error};
 
@@ -14,6 +16,7 @@ use crate::digest;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
+use crate::object::storage_class;
 
 /// The most entries in a page: what S3 gives, whatever is asked for.
 const PAGE_MAX: usize = 1000;
@@ -31,6 +34,8 @@ struct Asked<'a> {
 
 /// What both answers show.
 struct Page {
+    /// Whether texts are encoded: where that was asked for, and where XML could not carry one of them.
+    url: bool,
     contents: Vec<Object>,
     prefixes: Vec<CommonPrefix>,
     next: Option<ListStart>,
@@ -42,11 +47,11 @@ impl Asked<'_> {
         let view = core.stripes.client.read().await?;
         let (bucket, _) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
         if self.max_keys == 0 {
-            return Ok(Page { contents: Vec::new(), prefixes: Vec::new(), next: None });
+            return Ok(Page { url: self.url, contents: Vec::new(), prefixes: Vec::new(), next: None });
         }
         let owner = self.owner.then(|| core.owner());
         let page = query::list(&view, &self.request(bucket))?;
-        Ok(self.show(page, owner.as_ref()))
+        Ok(self.show(&view, page, owner.as_ref())?)
     }
 
     fn request(&self, bucket: BucketId) -> ListRequest<'_> {
@@ -59,12 +64,13 @@ impl Asked<'_> {
         }
     }
 
-    fn show(&self, page: ListPage, owner: Option<&Owner>) -> Page {
-        let mut shown = Page { contents: Vec::new(), prefixes: Vec::new(), next: page.next };
+    fn show(&self, view: &View, page: ListPage, owner: Option<&Owner>) -> Result<Page, RowError> {
+        let url = self.url || !page.entries.iter().all(|entry| names::fits_xml(name_of(entry)));
+        let mut shown = Page { url, contents: Vec::new(), prefixes: Vec::new(), next: page.next };
         for entry in page.entries {
             match entry {
                 ListEntry::CommonPrefix(prefix) => {
-                    shown.prefixes.push(CommonPrefix { prefix: Some(self.text(prefix.as_ref())) });
+                    shown.prefixes.push(CommonPrefix { prefix: Some(encoded(prefix.as_ref(), url)) });
                 }
                 ListEntry::Object { key, row } => {
                     let Some((attributes, _)) = row.object() else { continue };
@@ -73,21 +79,24 @@ impl Asked<'_> {
                         checksum_algorithm,
                         checksum_type,
                         e_tag: Some(names::etag(&attributes.etag)),
-                        key: Some(self.text(key.as_str())),
+                        key: Some(encoded(key.as_str(), url)),
                         last_modified: Some(names::timestamp(row.modified)),
                         owner: owner.cloned(),
                         size: Some(i64::try_from(attributes.size).expect("an object has at most 5 TiB")),
-                        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+                        storage_class: Some(storage_class::name(view, attributes.profile)?.into()),
                         ..Object::default()
                     });
                 }
             }
         }
-        shown
+        Ok(shown)
     }
+}
 
-    fn text(&self, text: &str) -> String {
-        encoded(text, self.url)
+fn name_of(entry: &ListEntry) -> &str {
+    match entry {
+        ListEntry::Object { key, .. } => key.as_str(),
+        ListEntry::CommonPrefix(prefix) => prefix.as_ref(),
     }
 }
 
@@ -113,7 +122,7 @@ pub(super) fn page_size(max_keys: Option<i32>) -> S3Result<usize> {
     Ok(asked.min(PAGE_MAX))
 }
 
-pub(super) fn is_url(encoding: Option<&EncodingType>) -> S3Result<bool> {
+fn is_url(encoding: Option<&EncodingType>) -> S3Result<bool> {
     match encoding.map(EncodingType::as_str) {
         None => Ok(false),
         Some("url") => Ok(true),
@@ -132,6 +141,16 @@ pub(super) fn is_common_prefix(text: &str, prefix: &str, delimiter: Option<&str>
         let rest = text.strip_prefix(prefix).unwrap_or_default();
         rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
     })
+}
+
+/// Whether texts are encoded: where a client asks for it, and where XML cannot carry what it sent and is shown again.
+pub(super) fn is_encoded(encoding: Option<&EncodingType>, sent: &[Option<&str>]) -> S3Result<bool> {
+    Ok(is_url(encoding)? || !sent.iter().flatten().all(|text| names::fits_xml(text)))
+}
+
+/// What an answer says of it.
+pub(super) fn encoding(url: bool) -> Option<EncodingType> {
+    url.then(|| EncodingType::from_static(EncodingType::URL))
 }
 
 /// Where a listing begins that goes on behind a text.
@@ -153,10 +172,12 @@ fn last_shown(start: &ListStart) -> &str {
 /// Answers ListObjects.
 pub async fn list(core: &Core, input: ListObjectsInput) -> Result<ListObjectsOutput, Fault> {
     let (prefix, delimiter) = (input.prefix.as_deref().unwrap_or_default(), given(input.delimiter.as_deref()));
-    let (url, max_keys) = (is_url(input.encoding_type.as_ref())?, page_size(input.max_keys)?);
+    let sent = [input.prefix.as_deref(), input.delimiter.as_deref(), input.marker.as_deref()];
+    let (url, max_keys) = (is_encoded(input.encoding_type.as_ref(), &sent)?, page_size(input.max_keys)?);
     let start = given(input.marker.as_deref()).map(|marker| behind(marker, prefix, delimiter));
     let asked = Asked { bucket: &input.bucket, prefix, delimiter, start, max_keys, url, owner: true };
     let page = asked.page(core).await?;
+    let url = page.url;
     let next = page.next.as_ref().map(|next| encoded(last_shown(next), url));
     Ok(ListObjectsOutput {
         prefix: Some(encoded(prefix, url)),
@@ -168,7 +189,7 @@ pub async fn list(core: &Core, input: ListObjectsInput) -> Result<ListObjectsOut
         delimiter: delimiter.map(|delimiter| encoded(delimiter, url)),
         contents: some(page.contents),
         common_prefixes: some(page.prefixes),
-        encoding_type: input.encoding_type.clone(),
+        encoding_type: encoding(url),
         name: Some(input.bucket),
         ..ListObjectsOutput::default()
     })
@@ -177,7 +198,8 @@ pub async fn list(core: &Core, input: ListObjectsInput) -> Result<ListObjectsOut
 /// Answers ListObjectsV2.
 pub async fn list_v2(core: &Core, input: ListObjectsV2Input) -> Result<ListObjectsV2Output, Fault> {
     let (prefix, delimiter) = (input.prefix.as_deref().unwrap_or_default(), given(input.delimiter.as_deref()));
-    let (url, max_keys) = (is_url(input.encoding_type.as_ref())?, page_size(input.max_keys)?);
+    let sent = [input.prefix.as_deref(), input.delimiter.as_deref(), input.start_after.as_deref()];
+    let (url, max_keys) = (is_encoded(input.encoding_type.as_ref(), &sent)?, page_size(input.max_keys)?);
     let start = match (input.continuation_token.as_deref(), given(input.start_after.as_deref())) {
         (Some(continued), _) => Some(token::decode(continued)?),
         (None, Some(after)) => Some(behind(after, prefix, delimiter)),
@@ -186,6 +208,7 @@ pub async fn list_v2(core: &Core, input: ListObjectsV2Input) -> Result<ListObjec
     let owner = input.fetch_owner.unwrap_or(false);
     let asked = Asked { bucket: &input.bucket, prefix, delimiter, start, max_keys, url, owner };
     let page = asked.page(core).await?;
+    let url = page.url;
     let count = page.contents.len() + page.prefixes.len();
     Ok(ListObjectsV2Output {
         prefix: Some(encoded(prefix, url)),
@@ -197,7 +220,7 @@ pub async fn list_v2(core: &Core, input: ListObjectsV2Input) -> Result<ListObjec
         start_after: given(input.start_after.as_deref()).map(|after| encoded(after, url)),
         contents: some(page.contents),
         common_prefixes: some(page.prefixes),
-        encoding_type: input.encoding_type.clone(),
+        encoding_type: encoding(url),
         continuation_token: input.continuation_token,
         name: Some(input.bucket),
         ..ListObjectsV2Output::default()

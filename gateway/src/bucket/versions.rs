@@ -1,24 +1,24 @@
 //! Pages of a bucket's versions: ListObjectVersions.
 
 use cairn_core::{BucketId, ObjectKey};
+use cairn_machine::RowError;
 use cairn_machine::operation::VersionChoice;
 use cairn_metadata::View;
 use cairn_metadata::query::{self, VersionEntry, VersionPage, VersionRequest, VersionStart};
-use s3s::dto::{
-    CommonPrefix, DeleteMarkerEntry, ListObjectVersionsInput, ListObjectVersionsOutput, ObjectVersion,
-    ObjectVersionStorageClass,
-};
+use s3s::dto::{CommonPrefix, DeleteMarkerEntry, ListObjectVersionsInput, ListObjectVersionsOutput, ObjectVersion};
 use s3s::s3_error;
 
 use super::listing::{self, encoded, given, some};
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
+use crate::object::storage_class;
 
 /// Answers ListObjectVersions.
 pub async fn list(core: &Core, input: ListObjectVersionsInput) -> Result<ListObjectVersionsOutput, Fault> {
     let (prefix, delimiter) = (input.prefix.as_deref().unwrap_or_default(), given(input.delimiter.as_deref()));
-    let url = listing::is_url(input.encoding_type.as_ref())?;
+    let sent = [input.prefix.as_deref(), input.delimiter.as_deref(), input.key_marker.as_deref()];
+    let url = listing::is_encoded(input.encoding_type.as_ref(), &sent)?;
     let limit = listing::page_size(input.max_keys)?;
     let name = names::bucket(&input.bucket).map_err(|_| Fault::NoSuchBucket)?;
     let view = core.stripes.client.read().await?;
@@ -26,13 +26,14 @@ pub async fn list(core: &Core, input: ListObjectVersionsInput) -> Result<ListObj
     let marker = Marker { key: given(input.key_marker.as_deref()), version: input.version_id_marker.as_deref() };
     let start_after = marker.start(&view, bucket, prefix, delimiter)?;
     let page = query::list_versions(&view, &VersionRequest { bucket, prefix, delimiter, start_after, limit })?;
-    let mut output = shown(core, page, url);
+    let url = url || !page.entries.iter().all(|entry| names::fits_xml(name_of(entry)));
+    let mut output = shown(core, &view, page, url)?;
     output.prefix = Some(encoded(prefix, url));
     output.delimiter = delimiter.map(|delimiter| encoded(delimiter, url));
     output.key_marker = Some(encoded(input.key_marker.as_deref().unwrap_or_default(), url));
-    output.version_id_marker = Some(input.version_id_marker.unwrap_or_default());
+    output.version_id_marker = Some(names::xml_text(input.version_id_marker.unwrap_or_default()));
     output.max_keys = Some(i32::try_from(limit).expect("at most 1,000"));
-    output.encoding_type = input.encoding_type;
+    output.encoding_type = listing::encoding(url);
     output.name = Some(input.bucket);
     Ok(output)
 }
@@ -87,7 +88,14 @@ impl Marker<'_> {
     }
 }
 
-fn shown(core: &Core, page: VersionPage, url: bool) -> ListObjectVersionsOutput {
+fn name_of(entry: &VersionEntry) -> &str {
+    match entry {
+        VersionEntry::Version { key, .. } => key.as_str(),
+        VersionEntry::CommonPrefix(prefix) => prefix.as_ref(),
+    }
+}
+
+fn shown(core: &Core, view: &View, page: VersionPage, url: bool) -> Result<ListObjectVersionsOutput, RowError> {
     let (mut versions, mut markers, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
     let owner = core.owner();
     for entry in page.entries {
@@ -115,7 +123,7 @@ fn shown(core: &Core, page: VersionPage, url: bool) -> ListObjectVersionsOutput 
                     last_modified,
                     owner,
                     size: Some(i64::try_from(attributes.size).expect("an object has at most 5 TiB")),
-                    storage_class: Some(ObjectVersionStorageClass::from_static(ObjectVersionStorageClass::STANDARD)),
+                    storage_class: Some(storage_class::name(view, attributes.profile)?.into()),
                     version_id,
                     ..ObjectVersion::default()
                 });
@@ -127,7 +135,7 @@ fn shown(core: &Core, page: VersionPage, url: bool) -> ListObjectVersionsOutput 
         Some(VersionStart::Version { key, version }) => (Some(encoded(key, url)), Some(version.to_string())),
         Some(VersionStart::Key(text) | VersionStart::CommonPrefix(text)) => (Some(encoded(text, url)), None),
     };
-    ListObjectVersionsOutput {
+    Ok(ListObjectVersionsOutput {
         is_truncated: Some(page.next.is_some()),
         next_key_marker,
         next_version_id_marker,
@@ -135,5 +143,5 @@ fn shown(core: &Core, page: VersionPage, url: bool) -> ListObjectVersionsOutput 
         delete_markers: some(markers),
         common_prefixes: some(prefixes),
         ..ListObjectVersionsOutput::default()
-    }
+    })
 }

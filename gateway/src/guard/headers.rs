@@ -33,7 +33,11 @@ pub fn judge(shape: &OperationShape, headers: &HeaderMap, owner: &str) -> S3Resu
 fn is_honoured(shape: &OperationShape, name: &str) -> bool {
     let of_body = shape.body != BodyKind::None && is_of_bodies(name);
     let of_object = shape.body == BodyKind::Object && name.starts_with("x-amz-meta-");
-    OF_EVERYONE.contains(&name) || shape.headers.contains(&name) || of_body || of_object
+    let of_operation = shape.headers.iter().any(|honoured| match honoured.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin),
+        None => *honoured == name,
+    });
+    OF_EVERYONE.contains(&name) || of_operation || of_body || of_object
 }
 
 /// Whether a header protects the body. Checksums of kinds that are not built are refused where they are read.
@@ -50,10 +54,9 @@ fn judge_value(name: &str, value: &str, owner: &str) -> S3Result<()> {
         "x-amz-object-ownership" => value == "BucketOwnerEnforced",
         "x-amz-request-payer" => value == "requester",
         "x-amz-checksum-mode" => value.eq_ignore_ascii_case("enabled"),
-        "x-amz-expected-bucket-owner" if value != owner => {
+        "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner" if value != owner => {
             return Err(s3_error!(AccessDenied, "The bucket does not belong to the expected owner."));
         }
-        "x-amz-storage-class" if value != "STANDARD" => return Err(s3_error!(InvalidStorageClass)),
         _ => true,
     };
     if default {
@@ -81,7 +84,6 @@ mod tests {
             ("GetObject", "x-amz-server-side-encryption-customer-algorithm", "AES256"),
             ("PutObject", "x-amz-object-lock-mode", "GOVERNANCE"),
             ("PutObject", "x-amz-object-lock-legal-hold", "ON"),
-            ("PutObject", "x-amz-tagging", "a=b"),
             ("PutObject", "x-amz-website-redirect-location", "/x"),
             ("PutObject", "x-amz-acl", "public-read"),
             ("PutObject", "x-amz-grant-read", "id=x"),
@@ -93,12 +95,15 @@ mod tests {
             ("DeleteObject", "x-amz-mfa", "1 2"),
             ("DeleteObject", "x-amz-bypass-governance-retention", "true"),
             ("GetObject", "x-amz-meta-a", "b"),
+            ("CopyObject", "x-amz-copy-source-server-side-encryption-customer-key", "k"),
+            ("CopyObject", "x-amz-copy-source-range", "bytes=0-1"),
+            ("CopyObject", "x-amz-object-annotation-directive", "COPY"),
             ("GetObject", "x-amz-checksum-crc32", "AAAAAA=="),
             ("ListObjectsV2", "x-amz-optional-object-attributes", "RestoreStatus"),
         ] {
             assert_eq!(code(operation, name, value).as_deref(), Some("NotImplemented"), "{operation} {name}: {value}");
         }
-        assert_eq!(code("PutObject", "x-amz-storage-class", "GLACIER").as_deref(), Some("InvalidStorageClass"));
+        assert_eq!(code("CopyObject", "x-amz-source-expected-bucket-owner", "you").as_deref(), Some("AccessDenied"));
         assert_eq!(code("GetObject", "x-amz-expected-bucket-owner", "you").as_deref(), Some("AccessDenied"));
         assert_eq!(code("GetObject", "x-amz-security-token", "t").as_deref(), Some("InvalidToken"));
     }
@@ -110,6 +115,10 @@ mod tests {
             ("PutObject", "x-amz-acl", "bucket-owner-full-control"),
             ("PutObject", "x-amz-storage-class", "STANDARD"),
             ("PutObject", "x-amz-meta-colour", "green"),
+            ("PutObject", "x-amz-tagging", "a=b"),
+            ("CopyObject", "x-amz-meta-colour", "green"),
+            ("CopyObject", "x-amz-copy-source", "/a/b"),
+            ("CopyObject", "x-amz-copy-source-if-match", "x"),
             ("PutObject", "x-amz-checksum-crc32", "AAAAAA=="),
             ("PutObject", "x-amz-trailer", "x-amz-checksum-crc32"),
             ("PutObject", "x-amz-decoded-content-length", "5"),

@@ -4,6 +4,8 @@
 use cairn_core::units::{KIB, MIB};
 use s3s::{S3Result, s3_error};
 
+use crate::bucket::unconfigured;
+
 /// What an operation's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {
@@ -25,7 +27,7 @@ pub struct OperationShape {
     pub name: &'static str,
     /// The query parameters it honours, beside those of a signature.
     pub query: &'static [&'static str],
-    /// The `x-amz-*` headers it honours, beside those that every operation does.
+    /// The `x-amz-*` headers it honours, beside those that every operation does; `*` at the end stands for whatever follows.
     pub headers: &'static [&'static str],
     /// What its body is.
     pub body: BodyKind,
@@ -58,6 +60,23 @@ const READ: &[&str] = &[
     "versionId",
 ];
 
+const COPY_HEADERS: &[&str] = &[
+    "x-amz-acl",
+    "x-amz-checksum-algorithm",
+    "x-amz-copy-source",
+    "x-amz-copy-source-if-*",
+    "x-amz-meta-*",
+    "x-amz-metadata-directive",
+    "x-amz-request-payer",
+    "x-amz-source-expected-bucket-owner",
+    "x-amz-storage-class",
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
+];
+
+/// A short document.
+const DOCUMENT: BodyKind = BodyKind::Xml { bytes_max: 64 * KIB };
+
 /// 1,000 keys of 1,024 bytes, each byte up to six characters of XML, and the elements around them.
 const DELETE_OBJECTS_BYTES_MAX: u64 = 8 * MIB;
 
@@ -72,7 +91,7 @@ const OPERATIONS: &[OperationShape] = &[
         name: "CreateBucket",
         query: &[],
         headers: &["x-amz-acl", "x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"],
-        body: BodyKind::Xml { bytes_max: 64 * KIB },
+        body: DOCUMENT,
     },
     OperationShape { name: "HeadBucket", query: &[], headers: &[], body: BodyKind::None },
     OperationShape { name: "DeleteBucket", query: &[], headers: &[], body: BodyKind::None },
@@ -86,12 +105,12 @@ const OPERATIONS: &[OperationShape] = &[
         body: BodyKind::None,
     },
     OperationShape { name: "GetBucketVersioning", query: &["versioning"], headers: &[], body: BodyKind::None },
-    OperationShape {
-        name: "PutBucketVersioning",
-        query: &["versioning"],
-        headers: &[],
-        body: BodyKind::Xml { bytes_max: 64 * KIB },
-    },
+    OperationShape { name: "PutBucketVersioning", query: &["versioning"], headers: &[], body: DOCUMENT },
+    OperationShape { name: "GetBucketTagging", query: &["tagging"], headers: &[], body: BodyKind::None },
+    OperationShape { name: "PutBucketTagging", query: &["tagging"], headers: &[], body: DOCUMENT },
+    OperationShape { name: "DeleteBucketTagging", query: &["tagging"], headers: &[], body: BodyKind::None },
+    OperationShape { name: "GetBucketAcl", query: &["acl"], headers: &[], body: BodyKind::None },
+    OperationShape { name: "PutBucketAcl", query: &["acl"], headers: &["x-amz-acl"], body: DOCUMENT },
     OperationShape {
         name: "DeleteObjects",
         query: &["delete"],
@@ -101,8 +120,45 @@ const OPERATIONS: &[OperationShape] = &[
     OperationShape {
         name: "PutObject",
         query: &[],
-        headers: &["x-amz-acl", "x-amz-decoded-content-length", "x-amz-request-payer", "x-amz-storage-class"],
+        headers: &[
+            "x-amz-acl",
+            "x-amz-decoded-content-length",
+            "x-amz-request-payer",
+            "x-amz-storage-class",
+            "x-amz-tagging",
+        ],
         body: BodyKind::Object,
+    },
+    OperationShape { name: "CopyObject", query: &[], headers: COPY_HEADERS, body: BodyKind::None },
+    OperationShape {
+        name: "GetObjectTagging",
+        query: &["tagging", "versionId"],
+        headers: &["x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "PutObjectTagging",
+        query: &["tagging", "versionId"],
+        headers: &["x-amz-request-payer"],
+        body: DOCUMENT,
+    },
+    OperationShape {
+        name: "DeleteObjectTagging",
+        query: &["tagging", "versionId"],
+        headers: &[],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "GetObjectAcl",
+        query: &["acl", "versionId"],
+        headers: &["x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "PutObjectAcl",
+        query: &["acl", "versionId"],
+        headers: &["x-amz-acl", "x-amz-request-payer"],
+        body: DOCUMENT,
     },
     OperationShape {
         name: "GetObject",
@@ -139,6 +195,7 @@ const OPERATIONS: &[OperationShape] = &[
 pub fn find(name: &str) -> S3Result<&'static OperationShape> {
     OPERATIONS
         .iter()
+        .chain(unconfigured::SHAPES)
         .find(|shape| shape.name == name)
         .ok_or_else(|| s3_error!(NotImplemented, "The operation {name} is not implemented."))
 }
@@ -150,15 +207,18 @@ mod tests {
     #[test]
     fn what_is_not_built_says_so() {
         assert_eq!(find("GetObject").unwrap().name, "GetObject");
-        for name in ["PutBucketAcl", "CopyObject", "RenameObject", "CreateMultipartUpload", "PutObjectLegalHold", ""] {
+        for name in
+            ["PutBucketPolicy", "PutBucketCors", "RenameObject", "CreateMultipartUpload", "PutBucketWebsite", ""]
+        {
             assert_eq!(find(name).unwrap_err().code().as_str(), "NotImplemented", "{name}");
         }
     }
 
     #[test]
     fn names_stand_once() {
-        for (at, shape) in OPERATIONS.iter().enumerate() {
-            assert!(OPERATIONS[..at].iter().all(|other| other.name != shape.name), "{}", shape.name);
+        let all: Vec<_> = OPERATIONS.iter().chain(unconfigured::SHAPES).map(|shape| shape.name).collect();
+        for (at, name) in all.iter().enumerate() {
+            assert!(!all[..at].contains(name), "{name}");
         }
     }
 }

@@ -1,11 +1,13 @@
-//! What a PUT says about its object beside the bytes.
+//! What a request that makes an object says about it beside the bytes.
 
 use std::collections::HashMap;
 
 use cairn_machine::rows::object::{Attributes, Checksum, ContentHeaders, Etag};
 use cairn_machine::rows::profile::ProfileId;
-use s3s::dto::PutObjectInput;
+use s3s::dto::{CopyObjectInput, CreateMultipartUploadInput, PutObjectInput, StorageClass};
 use s3s::{S3Error, s3_error};
+
+use crate::tags::{self, Tags};
 
 /// The most bytes of user metadata, names and values together: what S3 allows.
 const METADATA_BYTES_MAX: usize = 2 * 1024;
@@ -16,69 +18,84 @@ const CONTENT_HEADERS_BYTES_MAX: usize = 8 * 1024;
 /// What a client said, checked, before its bytes are there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Described {
-    headers: ContentHeaders,
-    metadata: Vec<(String, String)>,
+    /// The headers that are given back.
+    pub headers: ContentHeaders,
+    /// `x-amz-meta-*`, sorted.
+    pub metadata: Vec<(String, String)>,
+    /// `x-amz-tagging`.
+    pub tags: Option<Tags>,
+    /// `x-amz-storage-class`, where it was sent. [`storage_class::profile`](super::storage_class::profile) says what it means.
+    pub class: Option<StorageClass>,
 }
+
+/// What a request sent of it, unchecked.
+#[derive(Debug)]
+pub struct Sent {
+    headers: ContentHeaders,
+    metadata: Option<HashMap<String, String>>,
+    tagging: Option<String>,
+    class: Option<StorageClass>,
+}
+
+/// A request that describes an object. s3s names the fields of each alike, and shares no type between them.
+pub trait Describes {
+    /// Takes it out of the request.
+    fn take(&mut self) -> Sent;
+}
+
+macro_rules! describes {
+    ($($input:ty),*) => { $(
+        impl Describes for $input {
+            fn take(&mut self) -> Sent {
+                let headers = ContentHeaders {
+                    content_type: self.content_type.take(),
+                    content_encoding: self.content_encoding.take(),
+                    content_disposition: self.content_disposition.take(),
+                    content_language: self.content_language.take(),
+                    cache_control: self.cache_control.take(),
+                    expires: self.expires.take(),
+                    website_redirect: None,
+                };
+                let (metadata, tagging, class) = (self.metadata.take(), self.tagging.take(), self.storage_class.take());
+                Sent { headers, metadata, tagging, class }
+            }
+        }
+    )* };
+}
+
+describes!(PutObjectInput, CopyObjectInput, CreateMultipartUploadInput);
 
 impl Described {
     /// Takes it out of a request.
-    pub fn take(input: &mut PutObjectInput) -> Result<Self, S3Error> {
-        let headers = ContentHeaders {
-            content_type: input.content_type.take(),
-            content_encoding: input.content_encoding.take().and_then(|value| without_aws_chunked(&value)),
-            content_disposition: input.content_disposition.take(),
-            content_language: input.content_language.take(),
-            cache_control: input.cache_control.take(),
-            expires: input.expires.take(),
-            website_redirect: None,
-        };
-        let described = Self { headers, metadata: sorted(input.metadata.take().unwrap_or_default()) };
-        let metadata: usize = described.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if metadata > METADATA_BYTES_MAX {
+    pub fn take(input: &mut impl Describes) -> Result<Self, S3Error> {
+        let Sent { mut headers, metadata, tagging, class } = input.take();
+        headers.content_encoding = headers.content_encoding.and_then(|value| without_aws_chunked(&value));
+        let tags = tagging.map(|text| tags::of_header(&text)).transpose()?.filter(|tags| !tags.is_empty());
+        let described = Self { headers, metadata: sorted(metadata.unwrap_or_default()), tags, class };
+        if bytes_of(&described.metadata) > METADATA_BYTES_MAX {
             return Err(s3_error!(MetadataTooLarge));
         }
-        if described.content_header_bytes() > CONTENT_HEADERS_BYTES_MAX {
+        if described.headers.weight() > CONTENT_HEADERS_BYTES_MAX {
             return Err(s3_error!(InvalidRequest, "Your request header section exceeds the maximum allowed size."));
         }
         Ok(described)
     }
 
-    fn content_header_bytes(&self) -> usize {
-        let ContentHeaders {
-            content_type,
-            content_encoding,
-            content_disposition,
-            content_language,
-            cache_control,
-            expires,
-            website_redirect,
-        } = &self.headers;
-        [
-            content_type,
-            content_encoding,
-            content_disposition,
-            content_language,
-            cache_control,
-            expires,
-            website_redirect,
-        ]
-        .into_iter()
-        .flatten()
-        .map(String::len)
-        .sum()
-    }
-
     /// About how many bytes an operation with these takes in the log, beside its key.
     pub fn weight(&self) -> usize {
-        let metadata: usize = self.metadata.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-        metadata + self.content_header_bytes()
+        let pairs = |pairs: &[(String, String)]| bytes_of(pairs) + 8 * pairs.len();
+        pairs(&self.metadata) + self.headers.weight() + self.tags.as_deref().map_or(0, pairs)
     }
 
     /// The attributes, once the bytes are known.
-    pub fn attributes(self, size: u64, etag: Etag, checksum: Option<Checksum>) -> Attributes {
-        let Self { headers, metadata } = self;
-        Attributes { size, etag, profile: ProfileId::STANDARD, headers, metadata, checksum, tags: None, upload: None }
+    pub fn attributes(self, profile: ProfileId, size: u64, etag: Etag, checksum: Option<Checksum>) -> Attributes {
+        let Self { headers, metadata, tags, class: _ } = self;
+        Attributes { size, etag, profile, headers, metadata, checksum, tags, upload: None }
     }
+}
+
+fn bytes_of(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn sorted(metadata: HashMap<String, String>) -> Vec<(String, String)> {
@@ -125,5 +142,17 @@ mod tests {
             let error = Described::take(&mut input).err();
             assert_eq!(error.map(|error| error.code().as_str().to_owned()).as_deref(), code);
         }
+    }
+
+    #[test]
+    fn tags_weigh_and_are_checked() {
+        let mut input = PutObjectInput { tagging: Some("b=2&a=1".into()), ..PutObjectInput::default() };
+        let tagged = Described::take(&mut input).unwrap();
+        assert_eq!(tagged.tags, Some(vec![("a".into(), "1".into()), ("b".to_owned(), "2".to_owned())]));
+        assert!(tagged.weight() > Described::default().weight());
+        input.tagging = Some("a=1&a=2".into());
+        assert_eq!(Described::take(&mut input).unwrap_err().code().as_str(), "InvalidTag");
+        input.tagging = Some(String::new());
+        assert_eq!(Described::take(&mut input).unwrap().tags, None);
     }
 }

@@ -159,17 +159,17 @@ impl Report {
         self.deleted.push(DeletedObject {
             delete_marker: done.marker.then_some(true),
             delete_marker_version_id,
-            key: Some(object.key),
-            version_id: object.version_id,
+            key: Some(names::xml_text(object.key)),
+            version_id: object.version_id.map(names::xml_text),
         });
     }
 
     fn failed(&mut self, object: &ObjectIdentifier, error: S3Error) {
         self.errors.push(Error {
             code: Some(error.code().as_str().to_owned()),
-            key: Some(object.key.clone()),
+            key: Some(names::xml_text(object.key.clone())),
             message: error.message().map(str::to_owned),
-            version_id: object.version_id.clone(),
+            version_id: object.version_id.clone().map(names::xml_text),
         });
     }
 

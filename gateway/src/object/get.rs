@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use cairn_machine::rows::object::{Checksum, ContentHeaders};
 use http::HeaderMap;
 use s3s::S3Request;
-use s3s::dto::{ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Timestamp};
+use s3s::dto::{ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StorageClass, Timestamp};
 
 use super::lookup::{self, Found};
 use super::part::{self, Part};
 use super::preconditions::{self, ReadConditions};
-use super::range;
+use super::{range, storage_class};
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
@@ -38,6 +38,7 @@ struct Said {
     last_modified: Timestamp,
     metadata: Option<HashMap<String, String>>,
     parts_count: Option<i32>,
+    storage_class: Option<StorageClass>,
     tag_count: Option<i32>,
     version_id: Option<String>,
 }
@@ -77,6 +78,7 @@ async fn decide(core: &Core, bucket: &str, key: String, asked: Asked<'_>) -> Res
         metadata: (!attributes.metadata.is_empty()).then(|| attributes.metadata.iter().cloned().collect()),
         parts_count: parts_count.map(i32::from),
         tag_count: attributes.tags.as_ref().map(Vec::len).filter(|count| *count > 0).map(|count| count as i32),
+        storage_class: storage_class::in_header(&found.view, attributes.profile)?,
         version_id: found.version_id.clone(),
     };
     Ok((found, range, said))
@@ -100,6 +102,7 @@ macro_rules! answer {
             last_modified: Some($said.last_modified),
             metadata: $said.metadata,
             parts_count: $said.parts_count,
+            storage_class: $said.storage_class,
             tag_count: $said.tag_count,
             version_id: $said.version_id,
             website_redirect_location: content.website_redirect,

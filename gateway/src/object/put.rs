@@ -2,21 +2,23 @@
 
 use cairn_core::units::VERSION_RANGES_MAX;
 use cairn_core::{ObjectKey, VersionId};
+use cairn_machine::Outcome;
 use cairn_machine::operation::{Conditions, NewContent, Operation};
 use cairn_machine::rows::object::{Checksum, Etag};
-use cairn_machine::{Outcome, Refusal};
+use cairn_machine::rows::profile::ProfileId;
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, s3_error};
 
 use super::attributes::Described;
 use super::large::{self, Destination};
 use super::packer::{PACKED_BYTES_MAX, SmallObject};
-use super::preconditions;
 use super::upload::Upload;
+use super::{preconditions, storage_class};
 use crate::digest::BodyHasher;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
+use crate::outcome::unexpected;
 
 /// Bodies of at most this many bytes are hashed where they arrive; longer ones where coding runs.
 const HASHED_HERE_BYTES_MAX: usize = 64 * 1024;
@@ -64,19 +66,27 @@ fn version_of(outcome: Outcome) -> Result<Option<String>, Fault> {
     match outcome {
         Outcome::Put { version, null, .. } => Ok((!null).then(|| VersionId::to_string(&version))),
         Outcome::Refused(refusal) => Err(Fault::of_refusal(refusal)),
-        other => Err(Fault::Refused(Refusal::Malformed { reason: format!("a PUT was answered by {other:?}") })),
+        other => Err(unexpected("a PUT", &other)),
     }
 }
 
 impl Put {
+    /// The profile that is meant. The rows as they are here will do: a profile never means anything else than it did.
+    fn profile(&self, core: &Core) -> Result<ProfileId, Fault> {
+        match &self.described.class {
+            None => Ok(ProfileId::STANDARD),
+            class => storage_class::profile(&core.stripes.client.read_stale(), class.as_ref()),
+        }
+    }
+
     async fn empty(self, core: &Core) -> Result<Stored, Fault> {
-        let bucket = core.bucket(&self.bucket).await?;
+        let (bucket, profile) = (core.bucket(&self.bucket).await?, self.profile(core)?);
         let digests = BodyHasher::new(self.upload.promises()).finish();
         let (etag, checksum) = self.upload.finish(&digests).await?;
         let operation = Operation::PutObject {
             bucket,
             key: self.key,
-            attributes: self.described.attributes(0, etag, checksum.clone()),
+            attributes: self.described.attributes(profile, 0, etag, checksum.clone()),
             content: NewContent::Extents(Vec::new()),
             conditions: self.conditions,
             session: core.stripes.client.session(),
@@ -87,7 +97,7 @@ impl Put {
     }
 
     async fn small(mut self, core: &Core) -> Result<Stored, Fault> {
-        let bucket = core.bucket(&self.bucket).await?;
+        let (bucket, profile) = (core.bucket(&self.bucket).await?, self.profile(core)?);
         let size = self.upload.left();
         // Where many extents share a stripe, chunks are gathered: the bytes are there twice for a moment.
         let memory = core.write_budget.reserve(size + core.stripes.footprint(size)?).await?;
@@ -106,7 +116,7 @@ impl Put {
         };
         let (etag, checksum) = self.upload.finish(&digests).await?;
         let weight = self.described.weight();
-        let attributes = self.described.attributes(size, etag, checksum.clone());
+        let attributes = self.described.attributes(profile, size, etag, checksum.clone());
         let (key, conditions) = (self.key, self.conditions);
         let object = SmallObject { bucket, key, attributes, data, conditions, weight, memory };
         let outcome = core.packer.put(object).await?;
@@ -114,12 +124,12 @@ impl Put {
     }
 
     async fn large(mut self, core: &Core) -> Result<Stored, Fault> {
-        let bucket = core.bucket(&self.bucket).await?;
+        let (bucket, profile) = (core.bucket(&self.bucket).await?, self.profile(core)?);
         let size = self.upload.left();
         let to = Destination { bucket, key: self.key.clone() };
         let (streamed, digests) = large::stream(core, &mut self.upload, &to).await?;
         let (etag, checksum) = self.upload.finish(&digests).await?;
-        let attributes = self.described.attributes(size, etag, checksum.clone());
+        let attributes = self.described.attributes(profile, size, etag, checksum.clone());
         let (key, conditions, stripes) = (self.key, self.conditions, std::sync::Arc::clone(&core.stripes));
         // A task of its own: the body is complete, and a client that vanishes now must not leave it undecided.
         let committed = tokio::spawn(async move {

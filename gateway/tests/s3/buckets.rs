@@ -133,3 +133,33 @@ async fn many_are_deleted_at_once() {
     ask("<Delete></Delete>".into()).send().await.refused(400, "MalformedXML");
     ask("no xml".into()).send().await.refused(400, "MalformedXML");
 }
+
+#[tokio::test]
+async fn a_bucket_goes_with_the_uploads_that_nobody_finished() {
+    let server = filled(&["k"]).await;
+    let http = &server.http;
+    let begin = async |count: usize| {
+        let view = server.metadata.read_stale();
+        let name = cairn_core::BucketName::new("bucket").unwrap();
+        let (bucket, _) = cairn_metadata::query::bucket_by_name(&view, &name).unwrap().unwrap();
+        let begun = |number: usize| cairn_machine::Operation::CreateUpload {
+            bucket,
+            key: cairn_core::ObjectKey::new(format!("upload/{number}")).unwrap(),
+            initiator: crate::support::ACCESS_KEY.into(),
+            profile: cairn_machine::rows::profile::ProfileId::STANDARD,
+            headers: Default::default(),
+            metadata: Vec::new(),
+            tags: None,
+            checksum: None,
+        };
+        server.metadata.propose((0..count).map(begun).collect()).await.unwrap();
+    };
+    begin(600).await;
+    http.delete("/bucket").await.refused(409, "BucketNotEmpty");
+    assert_eq!(server.count(cairn_machine::Table::Upload), 600, "a bucket that stays keeps its uploads");
+    http.delete("/bucket/k").await.ok();
+    http.delete("/bucket").await.ok();
+    assert_eq!(server.count(cairn_machine::Table::Upload), 0);
+    http.get("/bucket?list-type=2").await.refused(404, "NoSuchBucket");
+    server.check();
+}

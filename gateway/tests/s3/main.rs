@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 mod buckets;
+mod configurations;
+mod copies;
 mod objects;
 mod requests;
 mod support;
+mod tagging;
 mod versions;

@@ -9,7 +9,7 @@ use cairn_core::{ChunkStore, DriveId};
 use cairn_erasure::testing::{DriveFault, bytes_of};
 use cairn_gateway::GatewayConfig;
 use cairn_machine::rows::topology::{DriveLedgerRow, DriveState};
-use cairn_machine::{Operation, Outcome, Row, RowSource, Table};
+use cairn_machine::{Operation, Outcome, Row, Table};
 use http_body_util::{BodyExt, StreamBody};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -20,14 +20,7 @@ fn tag(bytes: &[u8]) -> String {
 }
 
 fn count(server: &Server, table: Table) -> usize {
-    let mut rows = 0;
-    let view = server.metadata.read_stale();
-    view.scan(&[table as u8], Some(&[table as u8 + 1]), &mut |_, _| {
-        rows += 1;
-        core::ops::ControlFlow::Continue(())
-    })
-    .unwrap();
-    rows
+    server.count(table)
 }
 
 async fn bucket(config: GatewayConfig) -> Server {

@@ -16,8 +16,8 @@ use cairn_core::{ClusterId, DriveId, Geometry, NodeId};
 use cairn_erasure::CodingPool;
 use cairn_erasure::testing::{DriveFault, FaultLog, MemoryDrives};
 use cairn_gateway::{AdminApi, Gateway, GatewayConfig, SecretSealer, Surroundings};
-use cairn_machine::Operation;
 use cairn_machine::operation::NewDrive;
+use cairn_machine::{Operation, RowSource, Table};
 use cairn_metadata::Client;
 use http::{Method, StatusCode};
 use md5::{Digest as _, Md5};
@@ -131,6 +131,17 @@ impl Server {
     pub fn check(&self) {
         let violations = cairn_machine::check::check(&self.metadata.read_stale()).unwrap();
         assert!(violations.is_empty(), "{violations:#?}");
+    }
+
+    /// How many rows a table has.
+    pub fn count(&self, table: Table) -> usize {
+        let mut rows = 0;
+        let counted = self.metadata.read_stale().scan(&[table as u8], Some(&[table as u8 + 1]), &mut |_, _| {
+            rows += 1;
+            core::ops::ControlFlow::Continue(())
+        });
+        counted.unwrap();
+        rows
     }
 
     /// Makes drives fail, by their numbers from 1 on.
