@@ -9,7 +9,6 @@ use s3s::{S3Result, s3_error};
 
 use crate::body::BodyWatch;
 use crate::budget::MemoryBudget;
-use crate::digest::Promises;
 use crate::fault::Fault;
 use crate::guard::{self, BodyKind};
 
@@ -45,7 +44,7 @@ impl S3Access for Access {
         }
         let shape = guard::judge(cx.s3_op().name(), cx.uri(), cx.headers(), &self.owner)?;
         if let BodyKind::Xml { bytes_max } = shape.body {
-            let promises = Promises::from_headers(cx.headers())?;
+            let promises = shape.promises(cx.headers())?;
             let sha256 = match cx.headers().get("x-amz-content-sha256").map(|value| value.as_bytes()) {
                 Some(value) if value.starts_with(b"STREAMING-") => {
                     return Err(s3_error!(NotImplemented, "aws-chunked XML bodies are not implemented."));

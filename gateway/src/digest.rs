@@ -171,6 +171,12 @@ impl Promises {
         Ok(promises)
     }
 
+    /// Reads only what is said in `Content-MD5`: where the checksums in the headers are of something else than the body.
+    pub fn md5_only(headers: &HeaderMap) -> S3Result<Self> {
+        let md5 = headers.get("content-md5").map(|value| decode_md5(value.as_bytes())).transpose()?;
+        Ok(Self { md5, checksum: None })
+    }
+
     /// Two headers name a kind. What `x-amz-sdk-checksum-algorithm` announces must be there; what
     /// `x-amz-checksum-algorithm` names is computed where it is not.
     fn take_announced(&mut self, headers: &HeaderMap) -> S3Result<()> {

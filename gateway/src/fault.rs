@@ -90,6 +90,7 @@ impl Fault {
             Refusal::NoSuchVersion => Self::NoSuchVersion,
             Refusal::PreconditionFailed => Self::PreconditionFailed,
             Refusal::Marker => Self::Request(s3_error!(MethodNotAllowed)),
+            Refusal::NoSuchUpload => Self::Request(s3_error!(NoSuchUpload)),
             Refusal::BucketNotEmpty => Self::Request(s3_error!(BucketNotEmpty)),
             Refusal::BucketExists { .. } => Self::Request(s3_error!(BucketAlreadyOwnedByYou)),
             // The write lost its session or its drives on the way, and is whole again when it is repeated.

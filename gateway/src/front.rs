@@ -10,7 +10,7 @@ use crate::budget::MemoryBudget;
 use crate::object::packer::Packer;
 use crate::object::read::ObjectReader;
 use crate::object::stripes::Stripes;
-use crate::{acl, bucket, object};
+use crate::{acl, bucket, multipart, object};
 
 /// What operations work with.
 #[derive(Debug)]
@@ -182,6 +182,50 @@ impl S3 for Front {
         request: S3Request<GetObjectAttributesInput>,
     ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
         ok(object::inspect::attributes(&self.0, request).await?)
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let initiator = request.credentials.as_ref().map(|credentials| credentials.access_key.clone());
+        ok(multipart::create::create(&self.0, request.input, initiator.unwrap_or_default()).await?)
+    }
+
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        ok(Box::pin(multipart::part::upload(&self.0, request)).await?)
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        ok(multipart::part_copy::copy(&self.0, request).await?)
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        ok(multipart::complete::complete(&self.0, request).await?)
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        ok(multipart::abort(&self.0, request.input).await?)
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        ok(multipart::list_parts::list(&self.0, request.input).await?)
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        ok(multipart::list::list(&self.0, request.input).await?)
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {

@@ -40,6 +40,7 @@ pub mod front;
 pub mod gateway;
 pub mod guard;
 pub mod host;
+pub mod multipart;
 pub mod names;
 pub mod object;
 pub mod outcome;

@@ -4,7 +4,10 @@ use cairn_core::names::InvalidName;
 use cairn_core::{BucketName, ObjectKey, VersionId, WallTime};
 use cairn_machine::operation::VersionChoice;
 use cairn_machine::rows::object::{Checksum, ChecksumKind, Etag};
-use s3s::dto::{ChecksumType, CopyObjectResult, ETag, GetObjectOutput, HeadObjectOutput, PutObjectOutput, Timestamp};
+use s3s::dto::{
+    ChecksumType, CompleteMultipartUploadOutput, CopyObjectResult, CopyPartResult, ETag, GetObjectOutput,
+    HeadObjectOutput, Part, PutObjectOutput, Timestamp, UploadPartOutput,
+};
 use s3s::{S3Error, s3_error};
 
 use crate::digest;
@@ -64,24 +67,42 @@ pub fn xml_text(text: String) -> String {
     text.chars().map(|char| if fits_xml(char.encode_utf8(&mut [0; 4])) { char } else { '\u{FFFD}' }).collect()
 }
 
+macro_rules! put_value {
+    ($checksum:ident, $output:ident) => {
+        let value = Some(match $checksum.parts {
+            None => digest::encode(&$checksum.digest),
+            Some(parts) => format!("{}-{parts}", digest::encode(&$checksum.digest)),
+        });
+        match $checksum.kind {
+            ChecksumKind::Crc32 => $output.checksum_crc32 = value,
+            ChecksumKind::Crc32c => $output.checksum_crc32c = value,
+            ChecksumKind::Crc64Nvme => $output.checksum_crc64nvme = value,
+            ChecksumKind::Sha1 => $output.checksum_sha1 = value,
+            ChecksumKind::Sha256 => $output.checksum_sha256 = value,
+        }
+    };
+}
+
 macro_rules! put_checksum {
     ($($(#[$doc:meta])* $function:ident($output:ty);)*) => {
         $(
             $(#[$doc])*
             pub fn $function(checksum: &Checksum, output: &mut $output) {
-                let value = Some(match checksum.parts {
-                    None => digest::encode(&checksum.digest),
-                    Some(parts) => format!("{}-{parts}", digest::encode(&checksum.digest)),
-                });
-                match checksum.kind {
-                    ChecksumKind::Crc32 => output.checksum_crc32 = value,
-                    ChecksumKind::Crc32c => output.checksum_crc32c = value,
-                    ChecksumKind::Crc64Nvme => output.checksum_crc64nvme = value,
-                    ChecksumKind::Sha1 => output.checksum_sha1 = value,
-                    ChecksumKind::Sha256 => output.checksum_sha256 = value,
-                }
+                put_value!(checksum, output);
                 let kind = if checksum.parts.is_some() { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
                 output.checksum_type = Some(ChecksumType::from_static(kind));
+            }
+        )*
+    };
+}
+
+/// The same for parts, of which no type is said.
+macro_rules! put_checksum_of_part {
+    ($($(#[$doc:meta])* $function:ident($output:ty);)*) => {
+        $(
+            $(#[$doc])*
+            pub fn $function(checksum: &Checksum, output: &mut $output) {
+                put_value!(checksum, output);
             }
         )*
     };
@@ -98,6 +119,17 @@ put_checksum! {
     copy_checksum(CopyObjectResult);
     /// Writes a checksum into what is said of an object's attributes.
     said_checksum(s3s::dto::Checksum);
+    /// Writes a checksum into the answer to the completion of an upload.
+    completed_checksum(CompleteMultipartUploadOutput);
+}
+
+put_checksum_of_part! {
+    /// Writes a checksum into the answer to a part.
+    part_checksum(UploadPartOutput);
+    /// Writes a checksum into the answer to the copy of a part.
+    copied_checksum(CopyPartResult);
+    /// Writes a checksum into a list of parts.
+    listed_checksum(Part);
 }
 
 #[cfg(test)]

@@ -17,6 +17,14 @@ impl Core {
     }
 }
 
+/// What came of operations that build on each other: the outcome of the last one, or the refusal that the others follow
+/// from.
+pub fn last_or_first_refusal(outcomes: Vec<Outcome>) -> Outcome {
+    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused(_));
+    let outcome = outcomes.into_iter().reduce(|before, next| if refused(&before) { before } else { next });
+    outcome.expect("each operation has one outcome")
+}
+
 /// An outcome that does not belong to its operation: a defect.
 pub fn unexpected(asked: &str, outcome: &Outcome) -> Fault {
     Fault::Refused(Refusal::Malformed { reason: format!("{asked} was answered by {outcome:?}") })

@@ -101,22 +101,22 @@ fn name_of(entry: &ListEntry) -> &str {
 }
 
 /// Which checksum is kept, as listings show it.
-pub(super) fn checksum(attributes: &Attributes) -> (Option<Vec<ChecksumAlgorithm>>, Option<ChecksumType>) {
+pub(crate) fn checksum(attributes: &Attributes) -> (Option<Vec<ChecksumAlgorithm>>, Option<ChecksumType>) {
     let Some(checksum) = &attributes.checksum else { return (None, None) };
     let name = digest::name_and_length(checksum.kind).0.to_ascii_uppercase();
     let kind = if checksum.parts.is_some() { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
     (Some(vec![ChecksumAlgorithm::from(name)]), Some(ChecksumType::from_static(kind)))
 }
 
-pub(super) fn encoded(text: &str, url: bool) -> String {
+pub(crate) fn encoded(text: &str, url: bool) -> String {
     if url { url_encoding::encode(text) } else { text.to_owned() }
 }
 
-pub(super) fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+pub(crate) fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-pub(super) fn page_size(max_keys: Option<i32>) -> S3Result<usize> {
+pub(crate) fn page_size(max_keys: Option<i32>) -> S3Result<usize> {
     let Some(max_keys) = max_keys else { return Ok(PAGE_MAX) };
     let asked = usize::try_from(max_keys).map_err(|_| s3_error!(InvalidArgument, "max-keys must not be negative."))?;
     Ok(asked.min(PAGE_MAX))
@@ -130,13 +130,13 @@ fn is_url(encoding: Option<&EncodingType>) -> S3Result<bool> {
     }
 }
 
-pub(super) fn given(text: Option<&str>) -> Option<&str> {
+pub(crate) fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
 /// Whether a text is a common prefix of this very listing. As a marker it then means all that is below it: so the last
 /// entry of a page, whichever it was, leads to the next one.
-pub(super) fn is_common_prefix(text: &str, prefix: &str, delimiter: Option<&str>) -> bool {
+pub(crate) fn is_common_prefix(text: &str, prefix: &str, delimiter: Option<&str>) -> bool {
     delimiter.is_some_and(|delimiter| {
         let rest = text.strip_prefix(prefix).unwrap_or_default();
         rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
@@ -144,12 +144,12 @@ pub(super) fn is_common_prefix(text: &str, prefix: &str, delimiter: Option<&str>
 }
 
 /// Whether texts are encoded: where a client asks for it, and where XML cannot carry what it sent and is shown again.
-pub(super) fn is_encoded(encoding: Option<&EncodingType>, sent: &[Option<&str>]) -> S3Result<bool> {
+pub(crate) fn is_encoded(encoding: Option<&EncodingType>, sent: &[Option<&str>]) -> S3Result<bool> {
     Ok(is_url(encoding)? || !sent.iter().flatten().all(|text| names::fits_xml(text)))
 }
 
 /// What an answer says of it.
-pub(super) fn encoding(url: bool) -> Option<EncodingType> {
+pub(crate) fn encoding(url: bool) -> Option<EncodingType> {
     url.then(|| EncodingType::from_static(EncodingType::URL))
 }
 

@@ -2,7 +2,10 @@
 //! does not happen.
 
 use cairn_core::units::{KIB, MIB};
+use http::HeaderMap;
 use s3s::{S3Result, s3_error};
+
+use crate::digest::Promises;
 
 use crate::bucket::unconfigured;
 
@@ -18,6 +21,8 @@ pub enum BodyKind {
     },
     /// The bytes of an object, streamed.
     Object,
+    /// The bytes of a part of one, streamed. What is said of the object was said before.
+    Part,
 }
 
 /// One operation that is built.
@@ -32,6 +37,18 @@ pub struct OperationShape {
     /// What its body is.
     pub body: BodyKind,
 }
+
+impl OperationShape {
+    /// What a request says about its body. Of a completion the checksums are those of the object that it makes.
+    pub fn promises(&self, headers: &HeaderMap) -> S3Result<Promises> {
+        match self.name {
+            COMPLETE => Promises::md5_only(headers),
+            _ => Promises::from_headers(headers),
+        }
+    }
+}
+
+const COMPLETE: &str = "CompleteMultipartUpload";
 
 const LIST: &[&str] = &["delimiter", "encoding-type", "marker", "max-keys", "prefix"];
 
@@ -76,6 +93,30 @@ const COPY_HEADERS: &[&str] = &[
 
 /// A short document.
 const DOCUMENT: BodyKind = BodyKind::Xml { bytes_max: 64 * KIB };
+
+/// 10,000 parts, each a number, a tag and a checksum, with the elements around them and room for spaces.
+const COMPLETE_BYTES_MAX: u64 = 4 * MIB;
+
+const CREATE_UPLOAD_HEADERS: &[&str] = &[
+    "x-amz-acl",
+    "x-amz-checksum-algorithm",
+    "x-amz-checksum-type",
+    "x-amz-meta-*",
+    "x-amz-request-payer",
+    "x-amz-storage-class",
+    "x-amz-tagging",
+];
+
+const PART_COPY_HEADERS: &[&str] = &[
+    "x-amz-copy-source",
+    "x-amz-copy-source-if-*",
+    "x-amz-copy-source-range",
+    "x-amz-request-payer",
+    "x-amz-source-expected-bucket-owner",
+];
+
+const LIST_UPLOADS: &[&str] =
+    &["delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker", "uploads"];
 
 /// 1,000 keys of 1,024 bytes, each byte up to six characters of XML, and the elements around them.
 const DELETE_OBJECTS_BYTES_MAX: u64 = 8 * MIB;
@@ -179,6 +220,48 @@ const OPERATIONS: &[OperationShape] = &[
         body: BodyKind::None,
     },
     OperationShape {
+        name: "CreateMultipartUpload",
+        query: &["uploads"],
+        headers: CREATE_UPLOAD_HEADERS,
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "UploadPart",
+        query: &["partNumber", "uploadId"],
+        headers: &["x-amz-decoded-content-length", "x-amz-request-payer"],
+        body: BodyKind::Part,
+    },
+    OperationShape {
+        name: "UploadPartCopy",
+        query: &["partNumber", "uploadId"],
+        headers: PART_COPY_HEADERS,
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: COMPLETE,
+        query: &["uploadId"],
+        headers: &["x-amz-checksum-type", "x-amz-mp-object-size", "x-amz-request-payer"],
+        body: BodyKind::Xml { bytes_max: COMPLETE_BYTES_MAX },
+    },
+    OperationShape {
+        name: "AbortMultipartUpload",
+        query: &["uploadId"],
+        headers: &["x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "ListParts",
+        query: &["max-parts", "part-number-marker", "uploadId"],
+        headers: &["x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
+        name: "ListMultipartUploads",
+        query: LIST_UPLOADS,
+        headers: &["x-amz-request-payer"],
+        body: BodyKind::None,
+    },
+    OperationShape {
         name: "DeleteObject",
         query: &["versionId"],
         headers: &[
@@ -207,9 +290,7 @@ mod tests {
     #[test]
     fn what_is_not_built_says_so() {
         assert_eq!(find("GetObject").unwrap().name, "GetObject");
-        for name in
-            ["PutBucketPolicy", "PutBucketCors", "RenameObject", "CreateMultipartUpload", "PutBucketWebsite", ""]
-        {
+        for name in ["PutBucketPolicy", "PutBucketCors", "RenameObject", "RestoreObject", "PutBucketWebsite", ""] {
             assert_eq!(find(name).unwrap_err().code().as_str(), "NotImplemented", "{name}");
         }
     }

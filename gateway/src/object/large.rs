@@ -1,4 +1,4 @@
-//! Objects that do not share stripes: cut into extents, each a stripe of its own, streamed.
+//! Objects and parts that do not share stripes: cut into extents, each a stripe of its own, streamed.
 //!
 //! ```text
 //! reserve -> receive extent n+1 ------------------+
@@ -12,20 +12,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cairn_core::SessionId;
 use cairn_core::units::{MIB, VERSION_RANGES_MAX};
-use cairn_core::{BucketId, ObjectKey, SessionId};
 use cairn_machine::Outcome;
-use cairn_machine::operation::{NewContent, NewExtent, Operation};
-use cairn_machine::rows::manifest::ManifestId;
+use cairn_machine::operation::{NewContent, NewExtent};
 use cairn_machine::rows::profile::ProfileId;
-use cairn_metadata::{Client, WriteTicket};
 use tokio::task::JoinHandle;
 
+use super::manifest::PendingManifest;
+use super::purpose::{Destination, Purpose};
 use super::stripes::{Packing, PendingExtent, Placed, Stripes};
 use super::upload::Upload;
 use crate::digest::{BodyHasher, Digests};
 use crate::fault::Fault;
 use crate::front::Core;
+use crate::outcome::last_or_first_refusal;
 
 /// The smallest extent that a full budget still gives.
 pub const EXTENT_BYTES_MIN: u64 = MIB;
@@ -48,31 +49,13 @@ pub struct Streamed {
     session: SessionId,
 }
 
-/// A manifest that is not an object's yet. Unless it becomes one, it is given up when this is dropped.
-#[derive(Debug)]
-struct PendingManifest {
-    client: Client,
-    ticket: WriteTicket,
-    pages: u32,
-    kept: bool,
-}
-
-/// Where an object goes.
-#[derive(Debug, Clone)]
-pub struct Destination {
-    /// The bucket.
-    pub bucket: BucketId,
-    /// The key.
-    pub key: ObjectKey,
-}
-
 /// Streams a body into stripes. What it returns is durable and not visible.
 pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Result<(Streamed, Digests), Fault> {
     let (stripes, budget) = (&core.stripes, &core.write_budget);
     let mut hashing = Hashing::new(upload, stripes);
     let mut flushes: VecDeque<JoinHandle<Result<Placed, Fault>>> = VecDeque::new();
-    let mut done = Assembly { stripes, pending: Vec::new(), manifest: None };
-    let mut object_offset = 0;
+    let mut done = Assembly { stripes, profile: to.profile, pending: Vec::new(), manifest: None };
+    let mut offset = 0;
     while upload.left() > 0 {
         if flushes.len() == EXTENTS_UNDER_WAY_MAX - 1
             && let Some(flush) = flushes.pop_front()
@@ -84,7 +67,8 @@ pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Resul
         let memory = Arc::new(budget.reserve(stripes.footprint(length)?).await?);
         let data = upload.take(length).await?;
         hashing.add(data.clone(), Arc::clone(&memory)).await;
-        let pending = PendingExtent { bucket: to.bucket, key: to.key.clone(), object_offset, data };
+        let (bucket, key, part) = (to.bucket, to.key.clone(), to.part);
+        let pending = PendingExtent { bucket, key, part, offset, data };
         let stripes = Arc::clone(stripes);
         // A task of its own: should the client vanish, the memory is held for as long as drives still work with it.
         flushes.push_back(tokio::spawn(async move {
@@ -92,7 +76,7 @@ pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Resul
             drop(memory);
             placed
         }));
-        object_offset += length;
+        offset += length;
     }
     for flush in flushes {
         done.add(joined(flush).await?).await?;
@@ -108,6 +92,7 @@ async fn joined<T>(task: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
 /// What is durable so far.
 struct Assembly<'a> {
     stripes: &'a Stripes,
+    profile: ProfileId,
     pending: Vec<Placed>,
     manifest: Option<PendingManifest>,
 }
@@ -124,7 +109,7 @@ impl Assembly<'_> {
 
     async fn commit_page(&mut self) -> Result<(), Fault> {
         let manifest = self.manifest.get_or_insert_with(|| PendingManifest::begin(&self.stripes.client));
-        let page = manifest.next_page(extents(&self.pending));
+        let page = manifest.next_extents(extents(&self.pending), self.profile);
         let mut pending = std::mem::take(&mut self.pending);
         let outcomes = self.stripes.commit(&mut pending, vec![page]).await?;
         outcomes.into_iter().try_for_each(accepted)
@@ -151,64 +136,26 @@ fn extents(placed: &[Placed]) -> Vec<NewExtent> {
 }
 
 impl Streamed {
-    /// Makes it an object: `operation` says which, from its content and the session that can commit it.
-    pub async fn commit(
-        mut self,
-        stripes: &Stripes,
-        operation: impl FnOnce(NewContent, SessionId) -> Operation,
-    ) -> Result<Outcome, Fault> {
+    /// Makes it what it is for.
+    pub async fn commit(mut self, stripes: &Stripes, to: Destination, purpose: Purpose) -> Result<Outcome, Fault> {
         let mut operations = Vec::with_capacity(2);
         let content = match &mut self.manifest {
             Some(manifest) => {
-                operations.push(manifest.next_page(extents(&self.stripes)));
-                NewContent::Manifest(manifest.id())
+                operations.push(manifest.next_extents(extents(&self.stripes), to.profile));
+                manifest.content()
             }
-            None => NewContent::Extents(extents(&self.stripes)),
+            None => {
+                assert!(self.stripes.len() <= VERSION_RANGES_MAX, "what is longer has a manifest");
+                NewContent::Extents(extents(&self.stripes))
+            }
         };
-        operations.push(operation(content, self.session));
-        let outcomes = stripes.commit(&mut self.stripes, operations).await;
-        let outcome = match outcomes.map(|mut outcomes| outcomes.pop().expect("each operation has one outcome")) {
-            Ok(outcome) => outcome,
-            Err(fault) => return Err(fault),
-        };
-        if let (Some(manifest), Outcome::Put { .. }) = (&mut self.manifest, &outcome) {
-            manifest.kept = true;
+        operations.push(purpose.operation(to.bucket, to.key, content, self.session));
+        let outcomes = stripes.commit(&mut self.stripes, operations).await?;
+        let outcome = last_or_first_refusal(outcomes);
+        if let (Some(manifest), Outcome::Put { .. } | Outcome::PartPut { .. }) = (self.manifest, &outcome) {
+            manifest.keep();
         }
         Ok(outcome)
-    }
-}
-
-impl PendingManifest {
-    fn begin(client: &Client) -> Self {
-        Self { client: client.clone(), ticket: client.begin_write(), pages: 0, kept: false }
-    }
-
-    fn id(&self) -> ManifestId {
-        ManifestId(self.ticket.id())
-    }
-
-    fn next_page(&mut self, extents: Vec<NewExtent>) -> Operation {
-        let page = self.pages;
-        self.pages += 1;
-        Operation::AddManifestPage { manifest: self.id(), page, extents, profile: ProfileId::STANDARD }
-    }
-}
-
-impl Drop for PendingManifest {
-    /// Gives up what did not become an object. Where that cannot be said any more, the end of the session says it.
-    fn drop(&mut self) {
-        if self.kept || self.pages == 0 {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (client, manifest) = (self.client.clone(), self.id());
-        let session = self.ticket.id().session;
-        runtime.spawn(async move {
-            let given_up = client.propose(vec![Operation::AbandonManifest { manifest, session }]).await;
-            if let Err(error) = given_up {
-                tracing::debug!(%error, ?manifest, "a manifest is left to the end of its session");
-            }
-        });
     }
 }
 

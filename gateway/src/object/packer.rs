@@ -14,12 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_core::units::{MIB, STRIPE_EXTENTS_MAX};
-use cairn_core::{BucketId, ObjectKey};
-use cairn_machine::operation::{Conditions, NewContent, Operation};
-use cairn_machine::rows::object::Attributes;
+use cairn_machine::operation::NewContent;
 use cairn_machine::{Outcome, Refusal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::purpose::{Destination, Purpose};
 use super::stripes::{Packing, PendingExtent, Stripes};
 use crate::budget::Reservation;
 use crate::fault::Fault;
@@ -46,21 +45,15 @@ const FLUSH_WEIGHT_MAX: usize = 768 * 1024;
 /// What every operation takes in the log beside its key and what its client said: attributes, names, places.
 const OPERATION_WEIGHT: usize = 320;
 
-/// A small object that is to be stored.
+/// A small object, or a small part of one, that is to be stored.
 #[derive(Debug)]
 pub struct SmallObject {
-    /// The bucket.
-    pub bucket: BucketId,
-    /// The key.
-    pub key: ObjectKey,
-    /// What it is.
-    pub attributes: Attributes,
+    /// Where it goes.
+    pub to: Destination,
+    /// What it is there.
+    pub purpose: Purpose,
     /// Its bytes: 1 to [`PACKED_BYTES_MAX`].
     pub data: Bytes,
-    /// What must hold.
-    pub conditions: Conditions,
-    /// About how many bytes its operation takes beside the fixed part.
-    pub weight: usize,
     /// The memory of its bytes and their parity.
     pub memory: Reservation,
 }
@@ -73,7 +66,7 @@ struct Arrival {
 
 impl Arrival {
     fn weight(&self) -> usize {
-        OPERATION_WEIGHT + self.object.weight + 2 * self.object.key.as_str().len()
+        OPERATION_WEIGHT + self.object.to.weight + 2 * self.object.to.key.as_str().len()
     }
 }
 
@@ -207,18 +200,17 @@ async fn store(stripes: &Stripes, objects: Vec<SmallObject>) -> Result<Vec<Outco
     let mut held = Vec::with_capacity(objects.len());
     let mut asked = Vec::with_capacity(objects.len());
     for object in objects {
-        let SmallObject { bucket, key, attributes, data, conditions, memory, .. } = object;
-        pending.push(PendingExtent { bucket, key: key.clone(), object_offset: 0, data });
-        asked.push((bucket, key, attributes, conditions));
+        let SmallObject { to: Destination { bucket, key, part, .. }, purpose, data, memory } = object;
+        pending.push(PendingExtent { bucket, key: key.clone(), part, offset: 0, data });
+        asked.push((bucket, key, purpose));
         held.push(memory);
     }
     let placed = stripes.place(Packing::Packed, &pending).await?;
     // Every chunk is on its drive: the memory goes back before anything else is waited for.
     drop((pending, held));
     let session = placed.write().session;
-    let operations = asked.into_iter().zip(placed.extents()).map(|((bucket, key, attributes, conditions), extent)| {
-        let content = NewContent::Extents(vec![extent]);
-        Operation::PutObject { bucket, key, attributes, content, conditions, session }
+    let operations = asked.into_iter().zip(placed.extents()).map(|((bucket, key, purpose), extent)| {
+        purpose.operation(bucket, key, NewContent::Extents(vec![extent]), session)
     });
     let operations = operations.collect();
     let mut placed = [placed];

@@ -37,8 +37,10 @@ pub struct PendingExtent {
     pub bucket: BucketId,
     /// Its key.
     pub key: ObjectKey,
-    /// Which byte of the object is the first of these.
-    pub object_offset: u64,
+    /// The number of the part, for a part of an upload.
+    pub part: Option<u16>,
+    /// Which byte of the object, or of the part, is the first of these.
+    pub offset: u64,
     /// The bytes; at least one, at most an extent's.
     pub data: Bytes,
 }
@@ -150,8 +152,8 @@ impl Stripes {
                 bucket: extent.bucket,
                 key: extent.key.clone(),
                 version: None,
-                part: None,
-                object_offset: extent.object_offset,
+                part: extent.part,
+                object_offset: extent.offset,
                 data: vec![extent.data.clone()],
             });
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cairn_core::units::{KIB, PUT_BYTES_MAX};
-use cairn_machine::rows::object::{Checksum, Etag};
+use cairn_machine::rows::object::{Checksum, ChecksumKind, Etag};
 use futures::StreamExt;
 use http::HeaderMap;
 use s3s::dto::StreamingBlob;
@@ -45,6 +45,12 @@ impl Upload {
             return Err(BodyFault::TooLarge.into());
         }
         Ok(Self { stream, rest: Bytes::new(), left, promises: Promises::from_headers(headers)?, trailers })
+    }
+
+    /// Has this checksum computed where the client named none.
+    pub fn or_kind(mut self, kind: ChecksumKind) -> Self {
+        self.promises = self.promises.or_kind(kind);
+        self
     }
 
     /// How many bytes are still to come.

@@ -5,6 +5,7 @@
 mod buckets;
 mod configurations;
 mod copies;
+mod multipart;
 mod objects;
 mod requests;
 mod support;
