@@ -11,6 +11,7 @@ use cairn::dev::directories;
 use cairn_core::Clock;
 use cairn_core::clock::SystemClock;
 use cairn_core::entropy::SystemEntropy;
+use cairn_gateway::GatewayConfig;
 use cairn_journal::Shell;
 use cairn_journal::files::real::RealFiles;
 use cairn_repair::RepairConfig;
@@ -31,7 +32,9 @@ async fn start(dir: &Path) -> Assembly {
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,
     };
-    Assembly::start(parts, dir, &plan, None, RepairConfig::default()).await.expect("a sound disk")
+    Assembly::start(parts, dir, &plan, None, RepairConfig::default(), GatewayConfig::default())
+        .await
+        .expect("a sound disk")
 }
 
 async fn send(assembly: &Assembly, clock: &dyn Clock, method: &str, path: &str, body: Bytes) -> usize {

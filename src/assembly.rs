@@ -79,6 +79,7 @@ impl Assembly {
         plan: &Plan,
         demanded: Option<Credentials>,
         repair: RepairConfig,
+        gateway: GatewayConfig,
     ) -> anyhow::Result<Self> {
         let rooms = core::Rooms::open(&parts, dir, plan)?;
         let mut core = Core::start(&parts, &rooms, plan.formed, Orders::default()).await?;
@@ -127,7 +128,7 @@ impl Assembly {
             clock: parts.clock.clone(),
             entropy: parts.entropy.clone(),
         };
-        let gateway = Gateway::new(GatewayConfig::default(), surroundings)?;
+        let gateway = Gateway::new(gateway, surroundings)?;
         let standard = topology::standard(&client).await?;
         Ok(Self { core, repair: daemon, client, gateway, meter, credentials, notices: changes.notices, standard })
     }

@@ -57,6 +57,9 @@ pub struct DevArgs {
     /// How many directories serve as drives [default: 6, or what DIR was formed with].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub drives: Option<u16>,
+    /// Refuse signatures of version 2, with which older clients sign addresses. They do not cover all of a request.
+    #[arg(long)]
+    pub no_signature_v2: bool,
 }
 
 /// Which server is asked, and how it answers.

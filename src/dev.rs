@@ -10,6 +10,7 @@ use std::sync::Arc;
 use cairn_core::clock::SystemClock;
 use cairn_core::entropy::SystemEntropy;
 use cairn_core::{Geometry, NodeId};
+use cairn_gateway::GatewayConfig;
 use cairn_journal::Files;
 use cairn_journal::Shell;
 use cairn_journal::files::real::RealFiles;
@@ -86,7 +87,8 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,
     };
-    let assembly = Assembly::start(parts, &args.dir, &plan, demanded, RepairConfig::default()).await?;
+    let gateway = GatewayConfig { signature_v2: !args.no_signature_v2, ..GatewayConfig::default() };
+    let assembly = Assembly::start(parts, &args.dir, &plan, demanded, RepairConfig::default(), gateway).await?;
     if Credentials::read(&args.dir).ok().flatten().as_ref() != Some(assembly.credentials()) {
         assembly.credentials().write(&args.dir)?;
     }

@@ -3,14 +3,23 @@
 use std::sync::Arc;
 
 use cairn_core::ClusterId;
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::{S3Result, s3_error};
+use s3s::{S3Error, S3Result, s3_error};
 
 use crate::body::BodyWatch;
 use crate::budget::MemoryBudget;
 use crate::fault::Fault;
 use crate::guard::{self, BodyKind};
+use crate::query_string;
+
+/// Who asks: the access key whose signature was verified. Behind the access check every request has it among its
+/// extensions, whoever verified it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The key's id.
+    pub access_key: String,
+}
 
 /// Judges every request before its body is read. For now every access key may do everything that is built; what each may
 /// do will be decided here.
@@ -32,6 +41,18 @@ pub fn owner_of(cluster: ClusterId) -> String {
     format!("{:0>64}", cluster.to_string())
 }
 
+/// What someone without a signature hears.
+fn anonymous(uri: &Uri) -> S3Error {
+    let overrides = query_string::pairs(uri.query().unwrap_or_default());
+    if overrides.is_ok_and(|pairs| pairs.iter().any(|pair| pair.name.starts_with("response-"))) {
+        return s3_error!(
+            InvalidRequest,
+            "Request specific response headers cannot be used for anonymous GET requests."
+        );
+    }
+    s3_error!(AccessDenied)
+}
+
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -39,8 +60,11 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if cx.credentials().is_none() {
-            return Err(s3_error!(AccessDenied));
+        if let Some(credentials) = cx.credentials() {
+            let access_key = credentials.access_key.clone();
+            cx.extensions_mut().insert(Caller { access_key });
+        } else if cx.extensions_mut().get::<Caller>().is_none() {
+            return Err(anonymous(cx.uri()));
         }
         let shape = guard::judge(cx.s3_op().name(), cx.uri(), cx.headers(), &self.owner)?;
         if let BodyKind::Xml { bytes_max } = shape.body {

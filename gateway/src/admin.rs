@@ -1,7 +1,7 @@
 //! The way to the administration: `/.cairn/v1/...`, signed by a root key with the same signatures as S3.
 //!
-//! No bucket's name begins with a dot, and a host that names a bucket never leads here, so nothing of S3 is shadowed. What is answered there is not decided here: whoever
-//! wires the process gives an [`AdminApi`].
+//! No bucket's name begins with a dot, and a host that names a bucket never leads here, so nothing of S3 is shadowed. What
+//! is answered there is not decided here: whoever wires the process gives an [`AdminApi`].
 
 use std::sync::Arc;
 

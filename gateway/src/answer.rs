@@ -1,7 +1,8 @@
 //! The last touch on every answer: names for the request, and errors in the form that AWS gives them.
 //!
 //! s3s writes errors with code and message alone, some of them before any of our code ran. Here they get the resource and
-//! the request's id; and an answer to HEAD never has a body.
+//! the request's id; and an answer to HEAD never has a body. XML that says something else to its reader than it did to its
+//! writer is put right.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, SERVER, TRANSFER_ENCODING};
@@ -46,12 +47,16 @@ pub fn finish(mut answer: HttpResponse, asked: Asked<'_>) -> HttpResponse {
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
         *answer.body_mut() = Body::empty();
-    } else if is_xml_error(&answer)
+    } else if is_xml(&answer)
         && let Some(text) = answer.body().bytes()
-        && let Some(completed) = complete(&text, asked)
     {
-        answer.headers_mut().remove(CONTENT_LENGTH);
-        *answer.body_mut() = Body::from(completed);
+        let failed = answer.status().is_client_error() || answer.status().is_server_error();
+        let completed = if failed { complete(&text, asked) } else { None };
+        let faithful = faithful(completed.as_ref().unwrap_or(&text));
+        if let Some(text) = faithful.or(completed) {
+            answer.headers_mut().remove(CONTENT_LENGTH);
+            *answer.body_mut() = Body::from(text);
+        }
     }
     let headers = answer.headers_mut();
     headers.remove(TRANSFER_ENCODING);
@@ -62,9 +67,31 @@ pub fn finish(mut answer: HttpResponse, asked: Asked<'_>) -> HttpResponse {
     answer
 }
 
-fn is_xml_error(answer: &HttpResponse) -> bool {
-    let xml = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/xml"));
-    xml && (answer.status().is_client_error() || answer.status().is_server_error())
+fn is_xml(answer: &HttpResponse) -> bool {
+    answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/xml"))
+}
+
+/// A document that its reader reads as it was meant, where it would not: a carriage return becomes a line feed in every
+/// reader unless it is escaped, and two characters that s3s lets pass are no XML at all.
+fn faithful(text: &Bytes) -> Option<Bytes> {
+    let noncharacter = |window: &[u8]| matches!(window, [0xEF, 0xBF, 0xBE | 0xBF]);
+    if !text.contains(&b'\r') && !text.windows(3).any(noncharacter) {
+        return None;
+    }
+    let mut written = Vec::with_capacity(text.len() + 64);
+    let mut rest = &text[..];
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        match first {
+            b'\r' => written.extend_from_slice(b"&#13;"),
+            0xEF if noncharacter(&[0xEF, *behind.first().unwrap_or(&0), *behind.get(1).unwrap_or(&0)]) => {
+                written.extend_from_slice("\u{FFFD}".as_bytes());
+                rest = &behind[2..];
+            }
+            other => written.push(*other),
+        }
+    }
+    Some(Bytes::from(written))
 }
 
 /// The error's document with resource and names in it.
@@ -125,5 +152,17 @@ mod tests {
         assert_eq!(answer.status(), 404);
         assert!(answer.body().bytes().unwrap().is_empty());
         assert!(answer.headers().contains_key("x-amz-id-2"));
+    }
+
+    #[test]
+    fn xml_says_to_its_reader_what_it_did_to_its_writer() {
+        for (written, expected) in [
+            ("<a>b\nc\td</a>", None),
+            ("<a>b\rc</a>", Some("<a>b&#13;c</a>")),
+            ("<a>\u{FFFF}ä\u{FFFE}\u{FFFD}\r\n</a>", Some("<a>\u{FFFD}ä\u{FFFD}\u{FFFD}&#13;\n</a>")),
+        ] {
+            let faithful = faithful(&Bytes::from_static(written.as_bytes()));
+            assert_eq!(faithful.as_deref(), expected.map(str::as_bytes), "{written:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
+use crate::access::Caller;
 use crate::bucket::unconfigured::{self, methods};
 use crate::budget::MemoryBudget;
 use crate::object::packer::Packer;
@@ -46,7 +47,7 @@ impl S3 for Front {
     }
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        let made_by = request.credentials.map(|credentials| credentials.access_key).unwrap_or_default();
+        let made_by = request.extensions.get::<Caller>().map(|caller| caller.access_key.clone()).unwrap_or_default();
         ok(bucket::create(&self.0, request.input, made_by).await?)
     }
 

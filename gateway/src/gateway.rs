@@ -14,11 +14,12 @@ use s3s::service::S3ServiceBuilder;
 use tokio::net::TcpListener;
 
 use crate::access::{self, Access};
-use crate::admin::{ADMIN_BODY_BYTES_MAX, AdminApi, AdminRoute};
+use crate::admin::{AdminApi, AdminRoute};
 use crate::auth::{AccessKeys, Authenticator};
 use crate::budget::MemoryBudget;
 use crate::front::{Core, Front};
 use crate::host::Hosts;
+use crate::mended::Routes;
 use crate::object::large::EXTENT_BYTES_MIN;
 use crate::object::packer::Packer;
 use crate::object::read::ObjectReader;
@@ -42,6 +43,8 @@ pub struct GatewayConfig {
     pub region: Option<String>,
     /// Domains below which the first label is a bucket, besides `localhost`.
     pub domains: Vec<String>,
+    /// Whether signatures of version 2 are accepted, with which older clients sign addresses.
+    pub signature_v2: bool,
     /// The memory that writes may hold, and the memory that reads may hold.
     pub memory_bytes_max: u64,
     /// The longest extent that an object is cut into, at most [`EXTENT_BYTES_MAX`].
@@ -57,6 +60,7 @@ impl Default for GatewayConfig {
         Self {
             region: None,
             domains: Vec::new(),
+            signature_v2: true,
             memory_bytes_max: 256 * MIB,
             extent_bytes_max: EXTENT_BYTES_MAX,
             memory_patience: Duration::from_secs(20),
@@ -134,14 +138,30 @@ impl Gateway {
             region: config.region,
         };
         let keys = Arc::new(AccessKeys::new(client.clone(), SecretSealer::new(&secret)));
-        let mut builder = S3ServiceBuilder::new(Front(Arc::new(core)));
-        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3_config))));
-        builder.set_host(hosts.clone());
-        builder.set_auth(Authenticator(Arc::clone(&keys)));
-        builder.set_access(Access::new(owner, write_budget));
-        builder.set_route(AdminRoute::new(admin, keys, hosts.clone()));
-        let ids = RequestIds::new(node, &*entropy);
-        let service = Arc::new(Service { s3: builder.build(), ids, client, clock, hosts });
+        let (front, s3_config) = (Front(Arc::new(core)), Arc::new(s3_config));
+        let builder = || {
+            let mut builder = S3ServiceBuilder::new(front.clone());
+            builder.set_config(Arc::new(StaticConfigProvider::new(Arc::clone(&s3_config))));
+            builder.set_host(hosts.clone());
+            builder.set_auth(Authenticator(Arc::clone(&keys)));
+            builder.set_access(Access::new(owner.clone(), write_budget.clone()));
+            builder
+        };
+        let verified = builder().build();
+        let mut signed = builder();
+        let admin = AdminRoute::new(admin, Arc::clone(&keys), hosts.clone());
+        signed.set_route(Routes { admin, verified: verified.clone() });
+        let service = Service {
+            s3: signed.build(),
+            verified,
+            keys,
+            version_2: config.signature_v2,
+            ids: RequestIds::new(node, &*entropy),
+            client,
+            clock,
+            hosts,
+        };
+        let service = Arc::new(service);
         Ok(Self { service, shutdown_grace: config.shutdown_grace })
     }
 
@@ -163,10 +183,14 @@ fn s3_config(region: Option<&str>) -> Result<S3Config, ConfigError> {
     config.expected_region = parsed.map_err(|_| ConfigError::Region(region.unwrap_or_default().to_owned()))?;
     config.xml_max_body_size = XML_BYTES_MAX;
     config.put_object_max_size = Some(PUT_BYTES_MAX);
-    config.custom_route_max_body_size = Some(ADMIN_BODY_BYTES_MAX);
+    // The administration bounds its bodies itself, and objects pass by a route when their requests are mended.
+    config.custom_route_max_body_size = None;
     config.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK_BYTES_MAX;
     config.sig_v4_allowed_services = vec!["s3".to_owned()];
-    // POST forms are not built; a form must not even be parsed.
+    // Neither gets here: forms are not built, and version 2 is verified by us.
     config.allow_post_signature = false;
+    config.enable_sig_v2 = false;
+    // The operation follows from the method, the path and the sub-resources, never from a name that `x-id` gives it.
+    config.operation_id_routing = false;
     Ok(config)
 }

@@ -1,7 +1,8 @@
 //! The only room that knows S3.
 //!
 //! ```text
-//! connection (server) -> request (service) -> s3s: signature (auth, host)
+//! connection (server) -> request (service) -> how is it signed (entrance)
+//!     -> s3s: signature (auth, host), or ours for version 2 (signature_v2)
 //!     -> access: who asks, and is every part of the question one that is built (guard)
 //!     -> body, watched and counted (body, digest)
 //!     -> operation (front) -> bucket:: or object:: -> erasure and metadata
@@ -13,6 +14,7 @@
 //!
 //! - [`gateway`]: all of it put together, and what can be configured
 //! - [`server`], [`patience`], [`service`], [`request_id`], [`answer`]: HTTP
+//! - [`entrance`], [`signature_v2`], [`mended`], [`query_string`]: what s3s must not see, or not as it was sent
 //! - [`host`], [`auth`], [`seal`], [`access`]: which bucket, whose key, may it
 //! - [`guard`]: nothing that a client asks for is silently ignored, one file for each kind of asking
 //! - [`body`], [`digest`]: bytes on their way in, and whether they are what was promised
@@ -23,7 +25,7 @@
 //! - [`names`]: between S3's words and ours
 //! - [`admin`]: the way to the administration, behind the same signatures
 //!
-//! What is deliberately not here: TLS, sessions tokens, POST forms, signatures of version 2. What is built of S3 and what
+//! What is deliberately not here: TLS, session tokens, POST forms. What is built of S3 and what
 //! is not stands in `docs/s3-compatibility.md`.
 
 pub mod access;
@@ -35,20 +37,24 @@ pub mod body;
 pub mod bucket;
 pub mod budget;
 pub mod digest;
+pub mod entrance;
 pub mod fault;
 pub mod front;
 pub mod gateway;
 pub mod guard;
 pub mod host;
+pub mod mended;
 pub mod multipart;
 pub mod names;
 pub mod object;
 pub mod outcome;
 pub mod patience;
+pub mod query_string;
 pub mod request_id;
 pub mod seal;
 pub mod server;
 pub mod service;
+pub mod signature_v2;
 pub mod tags;
 pub mod topology;
 

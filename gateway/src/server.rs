@@ -27,8 +27,8 @@ const OPENING_MAX: Duration = Duration::from_secs(30);
 /// How long a client may leave its answer standing without taking a byte of it.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
-/// The most headers of a request. S3 allows 2 KiB of metadata beside some thirty headers of its own.
-const HEADERS_MAX: usize = 128;
+/// The most headers of a request. S3 allows 2 KiB of metadata, which may be hundreds of short pairs.
+const HEADERS_MAX: usize = 512;
 
 /// What a connection reads at once, and so the longest head of a request.
 const READ_BYTES_MAX: usize = 256 * 1024;

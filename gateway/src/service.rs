@@ -1,7 +1,8 @@
 //! One request, from the connection to the answer.
 //!
 //! ```text
-//! health? -> watch the body -> s3s: signature -> access: guards -> body -> operation -> finish the answer
+//! health? -> watch the body -> entrance -+-> s3s: signature 4 -+-> access: guards -> body -> operation -> finish
+//!                                        +-> signature 2 ------+
 //! ```
 
 use std::sync::Arc;
@@ -11,13 +12,18 @@ use bytes::Bytes;
 use cairn_core::Clock;
 use cairn_metadata::Client;
 use http::{Method, Request, StatusCode, header};
+use s3s::auth::S3Auth;
 use s3s::service::S3Service;
-use s3s::{Body, HttpResponse, S3Error, s3_error};
+use s3s::{Body, HttpResponse, S3Error, S3Result, s3_error};
 
+use crate::access::Caller;
 use crate::answer::{self, Asked};
+use crate::auth::{AccessKeys, Authenticator};
 use crate::body::{BodyWatch, WatchedBody};
+use crate::entrance::{self, Signed};
 use crate::host::Hosts;
 use crate::request_id::RequestIds;
+use crate::signature_v2::Carried;
 
 /// How long a body may stand still.
 const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
@@ -28,8 +34,14 @@ const READY_PATIENCE: Duration = Duration::from_secs(2);
 /// Answers requests.
 #[derive(Debug)]
 pub struct Service {
-    /// What verifies signatures and dispatches.
+    /// What verifies signatures of version 4 and dispatches.
     pub s3: S3Service,
+    /// What dispatches requests whose caller is known.
+    pub verified: S3Service,
+    /// The keys of signatures that are verified here.
+    pub keys: Arc<AccessKeys>,
+    /// Whether signatures of version 2 are accepted.
+    pub version_2: bool,
     /// Names requests.
     pub ids: RequestIds,
     /// Says whether metadata can be read.
@@ -55,6 +67,20 @@ impl<B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + 
 struct Remembered {
     method: Method,
     path: String,
+}
+
+/// Has a request answered by s3s, whatever comes of it.
+pub async fn call(s3: &S3Service, request: Request<Body>) -> HttpResponse {
+    match s3.call(request).await {
+        Ok(answer) => answer,
+        Err(error) => match error.into_std_error().downcast::<S3Error>() {
+            Ok(error) => answer::of_error(*error),
+            Err(error) => {
+                tracing::error!(%error, "a request could not be answered");
+                answer::of_error(s3_error!(InternalError))
+            }
+        },
+    }
 }
 
 impl Service {
@@ -95,24 +121,37 @@ impl Service {
     }
 
     async fn s3(&self, request: Request<Body>, watch: &BodyWatch) -> HttpResponse {
-        let answered = match self.s3.call(request).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let error = error.into_std_error();
-                match error.downcast::<S3Error>() {
-                    Ok(error) => answer::of_error(*error),
-                    Err(error) => {
-                        tracing::error!(%error, "a request could not be answered");
-                        answer::of_error(s3_error!(InternalError))
-                    }
-                }
-            }
+        let answered = match self.enter(request).await {
+            Ok((way, request)) => call(way, request).await,
+            Err(error) => answer::of_error(error),
         };
         // s3s calls every body that it cannot read an internal error; the watch knows better.
         match watch.fault() {
             Some(fault) if answered.status().is_server_error() => answer::of_error(fault.clone().into()),
             _ => answered,
         }
+    }
+
+    /// Which s3s answers a request: the one that verifies signatures, or, behind our own verification, the one that
+    /// takes the caller from us.
+    async fn enter(&self, request: Request<Body>) -> S3Result<(&S3Service, Request<Body>)> {
+        let (mut head, body) = request.into_parts();
+        if entrance::judge(&head)? == Signed::Version4OrNot {
+            return Ok((&self.s3, Request::from_parts(head, body)));
+        }
+        if !self.version_2 {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+            ));
+        }
+        let bucket = self.hosts.bucket_of(&head.headers, &head.uri);
+        let carried = Carried::of(&head, bucket.as_deref(), self.clock.wall())?;
+        let secret = Authenticator(Arc::clone(&self.keys)).get_secret_key(&carried.access_key).await?;
+        carried.verify(secret.expose())?;
+        head.extensions.insert(Caller { access_key: carried.access_key.clone() });
+        carried.take_out(&mut head);
+        Ok((&self.verified, Request::from_parts(head, body)))
     }
 
     /// Health, for whoever comes without a signature: `/health/...` could be an object, and to a signed request it is.

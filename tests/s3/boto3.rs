@@ -42,3 +42,8 @@ fn listings() {
 fn what_is_refused() {
     script("refusals.py");
 }
+
+#[test]
+fn signed_addresses_of_both_versions() {
+    script("signatures.py");
+}

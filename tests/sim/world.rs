@@ -12,6 +12,7 @@ use cairn::dev::directories;
 use cairn_core::clock::SystemClock;
 use cairn_core::entropy::SeededEntropy;
 use cairn_core::{Clock, Elapsed, Entropy, WallTime};
+use cairn_gateway::GatewayConfig;
 use cairn_harness::seed;
 use cairn_journal::files::faulty::{FaultPlan, FaultyFiles};
 use cairn_journal::{Files, Shell};
@@ -118,7 +119,7 @@ impl World {
             entropy: self.entropy.clone(),
             shell: Shell::Task,
         };
-        Assembly::start(parts, Self::dir(), &plan, None, RepairConfig::default()).await
+        Assembly::start(parts, Self::dir(), &plan, None, RepairConfig::default(), GatewayConfig::default()).await
     }
 
     async fn work(&mut self, assembly: Assembly, faults: bool) {

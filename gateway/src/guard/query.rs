@@ -1,11 +1,11 @@
 //! Query parameters: each must be one that the operation honours, or part of a signature. A sub-resource that s3s does
 //! not know would otherwise reach the operation without it.
 
-use std::borrow::Cow;
-
 use s3s::{S3Result, s3_error};
 
 use super::OperationShape;
+use crate::names;
+use crate::query_string::{self, Pair};
 
 /// What a presigned URL adds, and the name of the operation that newer clients repeat in `x-id`.
 const OF_SIGNATURES: &[&str] = &[
@@ -21,41 +21,17 @@ const OF_SIGNATURES: &[&str] = &[
 
 /// Whether every parameter is honoured.
 pub fn judge(shape: &OperationShape, query: &str) -> S3Result<()> {
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let name = decode_name(pair.split_once('=').map_or(pair, |(name, _)| name))?;
+    for Pair { name, .. } in query_string::pairs(query)? {
         if name == "X-Amz-Security-Token" {
             return Err(s3_error!(InvalidToken, "Session tokens are not implemented."));
         }
         let honoured = shape.query.contains(&name.as_ref()) || OF_SIGNATURES.contains(&name.as_ref());
         if !honoured {
-            let operation = shape.name;
+            let (name, operation) = (names::xml_text(name.into_owned()), shape.name);
             return Err(s3_error!(NotImplemented, "The parameter {name} of {operation} is not implemented."));
         }
     }
     Ok(())
-}
-
-/// A parameter's name as the operation would see it.
-fn decode_name(name: &str) -> S3Result<Cow<'_, str>> {
-    if !name.contains(['%', '+']) {
-        return Ok(Cow::Borrowed(name));
-    }
-    let malformed = || s3_error!(InvalidURI);
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = [rest.next().ok_or_else(malformed)?, rest.next().ok_or_else(malformed)?];
-                let mut decoded = [0];
-                hex::decode_to_slice(digits, &mut decoded).map_err(|_| malformed())?;
-                decoded[0]
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| malformed())
 }
 
 #[cfg(test)]

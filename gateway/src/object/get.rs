@@ -14,6 +14,7 @@ use super::preconditions::{self, ReadConditions};
 use super::{range, storage_class};
 use crate::fault::Fault;
 use crate::front::Core;
+use crate::mended::AsSent;
 use crate::names;
 
 /// What AWS says of an object whose type nobody said.
@@ -117,12 +118,12 @@ macro_rules! answer {
 
 /// Answers a GET. The `response-*` parameters are put into the answer by s3s.
 pub async fn get(core: &Core, request: S3Request<GetObjectInput>) -> Result<GetObjectOutput, Fault> {
-    let S3Request { input, headers, .. } = request;
+    let S3Request { input, headers, extensions, .. } = request;
     let asked = Asked {
         version: input.version_id.as_deref(),
         part: input.part_number,
         checksum: input.checksum_mode.is_some(),
-        headers: &headers,
+        headers: extensions.get::<AsSent>().map_or(&headers, |sent| &sent.0),
     };
     let (found, range, said) = decide(core, &input.bucket, input.key, asked).await?;
     let mut output = answer!(GetObjectOutput, said, names::get_checksum);
@@ -132,12 +133,12 @@ pub async fn get(core: &Core, request: S3Request<GetObjectInput>) -> Result<GetO
 
 /// Answers a HEAD.
 pub async fn head(core: &Core, request: S3Request<HeadObjectInput>) -> Result<HeadObjectOutput, Fault> {
-    let S3Request { input, headers, .. } = request;
+    let S3Request { input, headers, extensions, .. } = request;
     let asked = Asked {
         version: input.version_id.as_deref(),
         part: input.part_number,
         checksum: input.checksum_mode.is_some(),
-        headers: &headers,
+        headers: extensions.get::<AsSent>().map_or(&headers, |sent| &sent.0),
     };
     let (_, _, mut said) = decide(core, &input.bucket, input.key, asked).await?;
     let kept = said.content;

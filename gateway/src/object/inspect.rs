@@ -1,8 +1,12 @@
 //! GetObjectAttributes: what is known of a version, without its bytes.
 
 use cairn_machine::rows::object::Checksum;
+use cairn_metadata::query::{self, ObjectPart, ObjectParts};
 use http::HeaderMap;
-use s3s::dto::{Checksum as SaidChecksum, ETag, GetObjectAttributesInput, GetObjectAttributesOutput, StorageClass};
+use s3s::dto::{
+    Checksum as SaidChecksum, ETag, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
+    ObjectPart as SaidPart, StorageClass,
+};
 use s3s::{S3Request, s3_error};
 
 use super::lookup::{self, Found};
@@ -68,6 +72,9 @@ pub async fn attributes(
     if wanted.checksum {
         output.checksum = attributes.checksum.as_ref().map(said);
     }
+    if wanted.parts {
+        output.object_parts = parts(&found, input.part_number_marker, input.max_parts)?;
+    }
     if wanted.class {
         output.storage_class = Some(StorageClass::from_static(StorageClass::STANDARD));
     }
@@ -75,6 +82,43 @@ pub async fn attributes(
         output.object_size = Some(i64::try_from(attributes.size).expect("an object has at most 5 TiB"));
     }
     Ok(output)
+}
+
+/// The most parts that are told at once.
+const PARTS_MAX: i32 = 1000;
+
+/// A page of an object's parts; `None` for one that was not uploaded in parts.
+fn parts(found: &Found, marker: Option<i32>, max: Option<i32>) -> Result<Option<GetObjectAttributesParts>, Fault> {
+    let (marker, max) = (marker.unwrap_or(0), max.unwrap_or(PARTS_MAX).min(PARTS_MAX));
+    let (Ok(after), Ok(limit)) = (u16::try_from(marker), usize::try_from(max)) else {
+        return Err(s3_error!(InvalidArgument, "Neither a part number nor a number of parts can be negative.").into());
+    };
+    let Some(ObjectParts { count, parts, more }) = query::parts(&found.view, &found.content, after, limit)? else {
+        return Ok(None);
+    };
+    let last = parts.last().map_or(marker, |part| i32::from(part.number));
+    Ok(Some(GetObjectAttributesParts {
+        is_truncated: Some(more),
+        max_parts: Some(max),
+        next_part_number_marker: Some(last),
+        part_number_marker: Some(marker),
+        parts: Some(parts.iter().map(part).collect()),
+        total_parts_count: Some(i32::from(count)),
+    }))
+}
+
+fn part(part: &ObjectPart) -> SaidPart {
+    let checksum = part.checksum.as_ref().map(said).unwrap_or_default();
+    SaidPart {
+        checksum_crc32: checksum.checksum_crc32,
+        checksum_crc32c: checksum.checksum_crc32c,
+        checksum_crc64nvme: checksum.checksum_crc64nvme,
+        checksum_sha1: checksum.checksum_sha1,
+        checksum_sha256: checksum.checksum_sha256,
+        part_number: Some(i32::from(part.number)),
+        size: Some(i64::try_from(part.size).expect("a part has at most 5 GiB")),
+        ..SaidPart::default()
+    }
 }
 
 fn said(checksum: &Checksum) -> SaidChecksum {

@@ -1,8 +1,9 @@
-//! The parts that a version was made of, for reads by part number. Pure.
+//! The parts that a version was made of, for reads by part number.
 
 use core::ops::Range;
 
 use cairn_machine::rows::object::Checksum;
+use cairn_metadata::query;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
 use super::lookup::Found;
@@ -33,10 +34,15 @@ pub fn number(sent: i32) -> Result<u16, Fault> {
 /// A part of a version. One that was not uploaded in parts is its own first part.
 pub fn find(found: &Found, number: u16) -> Result<Part, Fault> {
     let attributes = &found.attributes;
-    match number {
-        1 => Ok(Part { range: 0..attributes.size, checksum: attributes.checksum.clone(), of: None }),
-        _ => Err(not_satisfiable().into()),
-    }
+    let Some(parts) = query::parts(&found.view, &found.content, number - 1, 1)? else {
+        return match number {
+            1 => Ok(Part { range: 0..attributes.size, checksum: attributes.checksum.clone(), of: None }),
+            _ => Err(not_satisfiable().into()),
+        };
+    };
+    // The one that follows the number before, which is another where this number was left out.
+    let part = parts.parts.into_iter().find(|part| part.number == number).ok_or_else(not_satisfiable)?;
+    Ok(Part { range: part.offset..part.offset + part.size, checksum: part.checksum, of: Some(parts.count) })
 }
 
 /// A part number and a range cannot both say which bytes are meant.

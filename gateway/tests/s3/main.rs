@@ -5,9 +5,12 @@
 mod buckets;
 mod configurations;
 mod copies;
+mod keys;
 mod multipart;
 mod objects;
+mod reading;
 mod requests;
+mod signatures;
 mod support;
 mod tagging;
 mod versions;

@@ -65,7 +65,6 @@ async fn what_is_not_built_says_so_and_does_nothing() {
         ("GET", "/bucket/k?torrent="),
         ("POST", "/bucket/k?uploads="),
         ("POST", "/bucket/k"),
-        ("PATCH", "/bucket/k"),
     ] {
         http.ask(method, target).send().await.refused(501, "NotImplemented");
     }

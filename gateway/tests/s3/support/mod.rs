@@ -3,6 +3,7 @@
 pub mod client;
 pub mod metadata;
 pub mod signer;
+pub mod signer_v2;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

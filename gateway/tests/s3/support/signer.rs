@@ -77,9 +77,14 @@ impl Signer {
 
     /// The query of a presigned URL.
     pub fn presigned(&self, method: &str, host: &str, path: &str, expires: u32) -> String {
+        self.presigned_with(method, host, path, expires, "")
+    }
+
+    /// The same with more parameters, which begin with `&`.
+    pub fn presigned_with(&self, method: &str, host: &str, path: &str, expires: u32, more: &str) -> String {
         let credential = format!("{}/{}", self.access_key, self.scope());
         let query = format!(
-            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={}&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host",
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={}&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host{more}",
             credential.replace('/', "%2F"),
             self.stamp(),
         );

@@ -1,0 +1,144 @@
+//! What is judged before s3s sees a request: how it is signed, and whether s3s may have it at all.
+//!
+//! s3s reads a form behind `POST` into memory before it looks at any signature, and takes a request that names two ways
+//! of signing by one of them. Neither gets that far, and neither does a method that S3 does not know or a head that is
+//! longer than S3 allows.
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+
+use crate::query_string::{self, Pair};
+use crate::signature_v2;
+
+/// How a request is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed {
+    /// With version 4, or not at all: s3s sees to it.
+    Version4OrNot,
+    /// With version 2, by header or in the query.
+    Version2,
+}
+
+/// The most bytes of headers, names and values together. AWS allows half of it, and counts differently.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// Looks at a request's head.
+pub fn judge(head: &request::Parts) -> S3Result<Signed> {
+    judge_method(&head.method)?;
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > HEADER_BYTES_MAX {
+        return Err(s3_error!(RequestHeaderSectionTooLarge));
+    }
+    if head.method == Method::POST && is_form(&head.headers) {
+        return Err(s3_error!(NotImplemented, "POST forms are not implemented."));
+    }
+    // A query that cannot be read carries no signature that could be; s3s says what is wrong with it.
+    let pairs = query_string::pairs(head.uri.query().unwrap_or_default()).unwrap_or_default();
+    let has = |name: &str| pairs.iter().any(|Pair { name: sent, .. }| sent == name);
+    let in_query_2 = has(signature_v2::SIGNATURE);
+    let in_query_4 = has("X-Amz-Algorithm") || has("X-Amz-Signature");
+    let mut lines = head.headers.get_all(header::AUTHORIZATION).iter();
+    let by_header = lines.next();
+    let ways = usize::from(in_query_2) + usize::from(in_query_4) + usize::from(by_header.is_some()) + lines.count();
+    if ways > 1 {
+        return Err(s3_error!(
+            InvalidArgument,
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or \
+             the Authorization header should be specified"
+        ));
+    }
+    let Some(by_header) = by_header else {
+        return Ok(if in_query_2 { Signed::Version2 } else { Signed::Version4OrNot });
+    };
+    match HeaderValue::as_bytes(by_header) {
+        sent if sent.starts_with(signature_v2::SCHEME.as_bytes()) => Ok(Signed::Version2),
+        sent if sent.starts_with(b"AWS4-") => Ok(Signed::Version4OrNot),
+        _ => Err(s3_error!(InvalidArgument, "Unsupported Authorization Type")),
+    }
+}
+
+fn judge_method(method: &Method) -> S3Result<()> {
+    match *method {
+        Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::DELETE => Ok(()),
+        // A browser asks, without a signature, what it may do. No bucket has rules that would allow anything.
+        Method::OPTIONS => {
+            let code = S3ErrorCode::Custom("AccessForbidden".into());
+            let mut error = S3Error::with_message(code, "CORSResponse: CORS is not enabled for this bucket.");
+            error.set_status_code(StatusCode::FORBIDDEN);
+            Err(error)
+        }
+        _ => Err(s3_error!(MethodNotAllowed)),
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let types = headers.get_all(header::CONTENT_TYPE).iter();
+    types.filter_map(|value| value.to_str().ok()).any(|value| {
+        let kind = value.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("multipart/form-data")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn judged(method: Method, target: &str, headers: &[(&str, &str)]) -> Result<Signed, String> {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        judge(&head).map_err(|error| error.code().as_str().to_owned())
+    }
+
+    #[test]
+    fn a_request_is_signed_in_one_way() {
+        let v4 = ("authorization", "AWS4-HMAC-SHA256 Credential=x");
+        let v2 = ("authorization", "AWS k:s");
+        for (target, headers, expected) in [
+            ("/b/k", &[][..], Ok(Signed::Version4OrNot)),
+            ("/b/k", &[v4], Ok(Signed::Version4OrNot)),
+            ("/b/k", &[v2], Ok(Signed::Version2)),
+            ("/b/k?Signature=x", &[], Ok(Signed::Version2)),
+            ("/b/k?X-Amz-Signature=x&X-Amz-Algorithm=y", &[], Ok(Signed::Version4OrNot)),
+            ("/b/k?Signature=x", &[v4], Err("InvalidArgument")),
+            ("/b/k?Signature=x&X-Amz-Signature=y", &[], Err("InvalidArgument")),
+            ("/b/k?X-Amz-Signature=y", &[v2], Err("InvalidArgument")),
+            ("/b/k", &[v4, v4], Err("InvalidArgument")),
+            ("/b/k", &[("authorization", "Basic eDp5")], Err("InvalidArgument")),
+            ("/b/k", &[("authorization", "AWS")], Err("InvalidArgument")),
+            ("/b/k", &[("authorization", "")], Err("InvalidArgument")),
+        ] {
+            let judged = judged(Method::GET, target, headers);
+            assert_eq!(judged, expected.map_err(str::to_owned), "{target} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_refused_before_it_is_read() {
+        for (kind, refused) in [
+            ("multipart/form-data; boundary=x", true),
+            ("Multipart/Form-Data", true),
+            ("application/x-www-form-urlencoded", false),
+        ] {
+            let judged = judged(Method::POST, "/b", &[("content-type", kind)]);
+            assert_eq!(judged.is_err(), refused, "{kind}");
+        }
+    }
+
+    #[test]
+    fn methods_and_heads_that_s3_does_not_know_are_refused() {
+        for (method, code) in
+            [("PATCH", "MethodNotAllowed"), ("MADEUP", "MethodNotAllowed"), ("OPTIONS", "AccessForbidden")]
+        {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(judged(method, "/b/k", &[]), Err(code.to_owned()));
+        }
+        let long = "x".repeat(HEADER_BYTES_MAX);
+        assert_eq!(judged(Method::PUT, "/b/k", &[("x", &long)]), Err("RequestHeaderSectionTooLarge".to_owned()));
+        assert_eq!(judged(Method::PUT, "/b/k", &[("x", &long[1..])]), Ok(Signed::Version4OrNot));
+    }
+}
