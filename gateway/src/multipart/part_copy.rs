@@ -17,7 +17,7 @@ use cairn_core::{BucketId, ObjectKey, VersionId, WallTime};
 use cairn_machine::operation::{ByteRange, NewContent, Operation};
 use cairn_machine::rows::object::{Attributes, Checksum, ChecksumKind, Content, Etag};
 use cairn_machine::{Outcome, Refusal, RowError};
-use cairn_metadata::{View, query};
+use cairn_metadata::{Client, View, query};
 use futures::TryStreamExt;
 use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use s3s::{S3Request, S3Result, s3_error};
@@ -108,8 +108,8 @@ impl Copy {
         let Found { view, bucket, key, version, content, .. } = found;
         let to = to.clone();
         let part = Part { to, number: self.number, view, bucket, key, version, content, range, md5, checksum };
-        let mut result = CopyPartResult::default();
-        result.e_tag = Some(names::etag(&Etag { md5: part.md5, parts: None }));
+        let e_tag = Some(names::etag(&Etag { md5: part.md5, parts: None }));
+        let mut result = CopyPartResult { e_tag, ..CopyPartResult::default() };
         names::copied_checksum(&part.checksum, &mut result);
         let core = Arc::clone(core);
         // A task of its own: a client that vanishes now must not leave it undecided.
@@ -175,30 +175,16 @@ impl Part {
     /// Makes it a part. Since when it is one.
     async fn commit(self, core: &Core) -> Result<WallTime, Fault> {
         let client = &core.stripes.client;
-        let size = self.range.end - self.range.start;
         let (mut manifest, mut operations) = (None, Vec::new());
+        let size = self.range.end - self.range.start;
         let content = if size == 0 {
             NewContent::Extents(Vec::new())
-        } else if extents(&self.view, &self.content, self.range.clone(), VERSION_RANGES_MAX + 1)?.0
-            <= VERSION_RANGES_MAX
-        {
+        } else if self.extents(self.range.start, VERSION_RANGES_MAX + 1)?.0 <= VERSION_RANGES_MAX {
             let (bucket, key, version) = (self.bucket, self.key.clone(), self.version);
             NewContent::Shared { bucket, key, version, range: Some(ByteRange { from: self.range.start, length: size }) }
         } else {
             let manifest = manifest.insert(PendingManifest::begin(client));
-            let mut from = self.range.start;
-            while from < self.range.end {
-                if let Some(page) = operations.pop() {
-                    match last_or_first_refusal(client.propose(vec![page]).await?) {
-                        Outcome::Refused(refusal) => return Err(Fault::of_refusal(refusal)),
-                        _ => {}
-                    }
-                }
-                let (_, end) = extents(&self.view, &self.content, from..self.range.end, MANIFEST_PAGE_RANGES_MAX)?;
-                let range = ByteRange { from, length: end - from };
-                operations.push(manifest.next_shared(self.bucket, &self.key, self.version, range));
-                from = end;
-            }
+            operations.push(self.fill(manifest, client).await?);
             manifest.content()
         };
         let session = manifest.as_ref().map_or(client.session(), PendingManifest::session);
@@ -214,14 +200,32 @@ impl Part {
             other => Err(unexpected("the copy of a part", &other)),
         }
     }
-}
 
-/// How many extents a range has, so many at most are counted, and where the last of them ends.
-fn extents(view: &View, content: &Content, range: Range<u64>, most: usize) -> Result<(usize, u64), RowError> {
-    let places = query::locate(view, content, range, most)?;
-    let end = places.last().map(|place| place.object_offset + u64::from(place.length));
-    let end = end.ok_or_else(|| RowError::Damaged { key: String::new(), what: "a range without a place".into() })?;
-    Ok((places.len(), end))
+    /// Fills a manifest with pages of the source's extents, all but the last, which goes with the part.
+    async fn fill(&self, manifest: &mut PendingManifest, client: &Client) -> Result<Operation, Fault> {
+        let mut from = self.range.start;
+        loop {
+            let (_, end) = self.extents(from, MANIFEST_PAGE_RANGES_MAX)?;
+            let range = ByteRange { from, length: end - from };
+            let page = manifest.next_shared(self.bucket, &self.key, self.version, range);
+            if end == self.range.end {
+                return Ok(page);
+            }
+            if let Outcome::Refused(refusal) = last_or_first_refusal(client.propose(vec![page]).await?) {
+                return Err(Fault::of_refusal(refusal));
+            }
+            from = end;
+        }
+    }
+
+    /// How many extents the range has from a byte on, so many at most are counted, and where the last of them ends.
+    fn extents(&self, from: u64, most: usize) -> Result<(usize, u64), RowError> {
+        let places = query::locate(&self.view, &self.content, from..self.range.end, most)?;
+        let end = places.last().map(|place| place.object_offset + u64::from(place.length));
+        let end =
+            end.ok_or_else(|| RowError::Damaged { key: String::new(), what: "a range without a place".into() })?;
+        Ok((places.len(), end))
+    }
 }
 
 #[cfg(test)]

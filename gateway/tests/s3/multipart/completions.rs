@@ -94,7 +94,7 @@ async fn hundreds_of_parts_are_one_object() {
         http.put(&format!("/bucket/{name}"), source.clone()).await.ok();
     }
     let upload = Upload::begin(http, "/bucket/k").await;
-    let which = |number: u16| usize::from(number % 3 == 0);
+    let which = |number: u16| usize::from(number.is_multiple_of(3));
     let mut parts = Vec::new();
     // Numbers with gaps, so that a page of numbers and a page of parts are not the same.
     for number in (1..=PARTS).map(|number| 7 * number) {
