@@ -40,6 +40,11 @@ fn ok<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
 }
 
+/// The access key of whoever asks.
+fn caller<T>(request: &S3Request<T>) -> String {
+    request.extensions.get::<Caller>().map(|caller| caller.access_key.clone()).unwrap_or_default()
+}
+
 #[async_trait::async_trait]
 impl S3 for Front {
     async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
@@ -47,7 +52,7 @@ impl S3 for Front {
     }
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        let made_by = request.extensions.get::<Caller>().map(|caller| caller.access_key.clone()).unwrap_or_default();
+        let made_by = caller(&request);
         ok(bucket::create(&self.0, request.input, made_by).await?)
     }
 
@@ -189,8 +194,8 @@ impl S3 for Front {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let initiator = request.credentials.as_ref().map(|credentials| credentials.access_key.clone());
-        ok(multipart::create::create(&self.0, request.input, initiator.unwrap_or_default()).await?)
+        let initiator = caller(&request);
+        ok(multipart::create::create(&self.0, request.input, initiator).await?)
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {

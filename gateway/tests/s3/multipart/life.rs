@@ -29,6 +29,7 @@ async fn an_object_comes_in_parts_in_any_order() {
     http.get("/bucket/a/key").await.refused(404, "NoSuchKey");
     assert!(http.get("/bucket?list-type=2").await.ok().all("Key").is_empty());
     let listed = upload.list("").await.ok();
+    assert!(listed.xml("Initiator").unwrap().contains("<ID>AKIDEXAMPLE</ID>"));
     assert_eq!(listed.all("PartNumber"), ["2", "7", "10000"]);
     assert_eq!(listed.all("Size"), [PART.to_string(), (PART + 1).to_string(), "10".to_owned()]);
     assert_eq!(listed.all("ETag"), [tag(&bodies[0]), tag(&bodies[1]), tag(&bodies[2])]);
@@ -54,6 +55,12 @@ async fn an_object_comes_in_parts_in_any_order() {
     {
         same(&range(http, "/bucket/a/key", from, to).await, &whole[from..to]);
     }
+    for (number, body) in [(2, &bodies[0]), (7, &bodies[1]), (10_000, &bodies[2])] {
+        let part = http.get(&format!("/bucket/a/key?partNumber={number}")).await;
+        same(&part, body);
+        assert_eq!((part.status.as_u16(), part.header("x-amz-mp-parts-count")), (206, "3"));
+    }
+    http.get("/bucket/a/key?partNumber=3").await.refused(416, "InvalidPartNumber");
     let again = upload.complete(&parts).await.ok();
     assert_eq!((again.xml("ETag"), again.xml("Key").as_deref()), (Some(expected), Some("a/key")));
     upload.list("").await.refused(404, "NoSuchUpload");
