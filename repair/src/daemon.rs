@@ -50,6 +50,10 @@ impl Default for RepairConfig {
     }
 }
 
+/// How many plans of retirements are followed at a time. The deletion of an object of 10,000 parts is some forty of them;
+/// between two looks at the rest, repair is not kept waiting by more.
+const RETIRE_PLANS: usize = 16;
+
 /// The daemon of this process.
 #[derive(Debug)]
 pub struct RepairDaemon {
@@ -271,11 +275,16 @@ impl Loop {
         }
     }
 
-    /// What needs no census: manifests without references, garbage that is due, lost drives that nothing is left of.
+    /// What needs no census: manifests without references, parts of ended uploads, garbage that is due, lost drives that
+    /// nothing is left of.
     async fn tidy(&self) -> Result<(), RepairError> {
         let client = &self.parts.client;
         retire::abandon(client).await?;
-        retire::retire(client).await?;
+        for _ in 0..RETIRE_PLANS {
+            if retire::retire(client).await? == 0 || self.stop.is_cancelled() {
+                break;
+            }
+        }
         loop {
             let collected = collect::collect(client, &self.parts.drives).await?;
             self.parts.meter.update(|progress| progress.chunks_collected += collected);

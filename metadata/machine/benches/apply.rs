@@ -1,18 +1,21 @@
 //! What an entry costs: 64 small PUTs that share a stripe, as a busy gateway proposes them, and 64 that each bring their
-//! own, as the first release of a client would. Rows stand in a map, so this is the function's cost and not the storage's.
+//! own, as the first release of a client would; and one of the 157 steps in which 10,000 parts become an object. Rows stand
+//! in a map, so this is the function's cost and not the storage's.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use cairn_core::{
     BucketId, BucketName, ClusterId, DriveId, ExtentId, Geometry, LogIndex, NodeId, ObjectKey, SessionId, StripeId,
-    StripeShape, WallTime, WriteId,
+    StripeShape, VersionId, WallTime, WriteId,
 };
-use cairn_machine::operation::{Conditions, NewContent, NewDrive, NewExtent, NewPlace};
+use cairn_machine::operation::{ChosenPart, Conditions, NewContent, NewDrive, NewExtent, NewPlace};
+use cairn_machine::rows::manifest::ManifestId;
 use cairn_machine::rows::object::{Attributes, ContentHeaders, Etag};
 use cairn_machine::rows::profile::ProfileId;
 use cairn_machine::rows::session::SessionKind;
 use cairn_machine::rows::stripe::PlacedChunk;
+use cairn_machine::rows::upload::UploadId;
 use cairn_machine::{Batch, FUNCTION_VERSION, MapRows, Operation, Outcome, Proposal, RequestId, apply};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -120,8 +123,53 @@ fn alone(bucket: BucketId, first: u64, counter: u64) -> Vec<Vec<Operation>> {
     (0..PUTS).map(one).collect()
 }
 
+/// An upload of 64 parts of eight extents, and the operation that puts them on a page.
+fn page_of_parts(log: &mut Log, bucket: BucketId) -> Operation {
+    let key = ObjectKey::new("long").expect("a short key");
+    let begin = Operation::CreateUpload {
+        bucket,
+        key: key.clone(),
+        initiator: "root".into(),
+        profile: ProfileId::STANDARD,
+        headers: ContentHeaders::default(),
+        metadata: vec![],
+        tags: None,
+        checksum: None,
+    };
+    let batch = log.batch(true, vec![begin]);
+    let [Outcome::UploadCreated(upload)] = log.apply(&batch)[..] else { panic!("no upload") };
+    let number = |at: u64| u16::try_from(at + 1).expect("64 parts");
+    let parts = (0..PUTS).map(|at| ChosenPart { number: number(at), version: part(log, bucket, &key, upload, at) });
+    let (parts, manifest) = (parts.collect(), ManifestId(stripe(1 << 29).0));
+    Operation::AddPartsPage { manifest, page: 0, bucket, key, upload, parts }
+}
+
+fn part(log: &mut Log, bucket: BucketId, key: &ObjectKey, upload: UploadId, at: u64) -> VersionId {
+    let stripe = stripe((1 << 28) + at);
+    let extent = |ordinal: u16| NewExtent {
+        id: ExtentId { write: stripe.0, ordinal },
+        length: 4096,
+        place: NewPlace::Stripe { stripe, offset: u64::from(ordinal) * 4096 },
+    };
+    let put = Operation::PutPart {
+        bucket,
+        key: key.clone(),
+        upload,
+        number: u16::try_from(at + 1).expect("64 parts"),
+        size: 8 * 4096,
+        md5: [7; 16],
+        checksum: None,
+        content: NewContent::Extents((0..8).map(extent).collect()),
+        session: SESSION,
+    };
+    let batch = log.batch(true, vec![make(stripe), put, Operation::SettleStripe { id: stripe }]);
+    let [_, Outcome::PartPut { .. }, _] = log.apply(&batch)[..] else { panic!("no part") };
+    VersionId { index: LogIndex(log.index), ordinal: 1 }
+}
+
 fn measure(c: &mut Criterion) {
     let (mut log, bucket) = formed();
+    let parts = page_of_parts(&mut log, bucket);
     let mut group = c.benchmark_group("apply");
     group.throughput(Throughput::Elements(PUTS));
     let index = LogIndex(log.index + 1);
@@ -142,6 +190,7 @@ fn measure(c: &mut Criterion) {
     case("64 new keys, one stripe", entry(vec![shared(bucket, OBJECTS, 1 << 30)]));
     case("64 keys overwritten, one stripe", entry(vec![shared(bucket, 640, 1 << 30)]));
     case("64 new keys, a stripe and a proposal each", entry(alone(bucket, OBJECTS, 1 << 30)));
+    case("64 parts of eight extents on a page", entry(vec![vec![parts]]));
     group.finish();
     log.index += 1;
 }

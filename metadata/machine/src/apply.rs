@@ -154,7 +154,7 @@ fn dispatch<S: RowSource + ?Sized>(
             stripe::move_position(rows, context, *stripe, *position, *from, *to)
         }
         Operation::PutObject { bucket, key, attributes, content, conditions, session } => {
-            object::put(rows, context, *bucket, key, attributes, content, conditions, *session)
+            object::put(rows, context, *bucket, key, attributes, content, None, conditions, *session)
         }
         Operation::DeleteObject { bucket, key, version, conditions } => {
             object::delete(rows, context, *bucket, key, *version, conditions)

@@ -471,7 +471,8 @@ pub enum Operation {
         parts: Vec<ChosenPart>,
     },
     /// Makes a manifest of an upload's parts the newest version of its key, with what was said when the upload began, and
-    /// ends the upload.
+    /// ends the upload. `PartChanged` if a part was put in place of another since the manifest's first page: look at the parts
+    /// again, and fill another manifest.
     #[n(28)]
     CompleteUpload {
         /// The bucket.
@@ -499,7 +500,7 @@ pub enum Operation {
         #[n(7)]
         session: SessionId,
     },
-    /// Takes away some parts of an upload that is completed or aborted; the last one ends its retirement.
+    /// Takes away the next parts of an upload that is completed or aborted; the last one ends its retirement.
     #[n(29)]
     RetireUpload {
         /// Which upload.

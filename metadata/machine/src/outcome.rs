@@ -176,7 +176,8 @@ pub enum Refusal {
     #[n(20)]
     #[error("no such upload")]
     NoSuchUpload,
-    /// The part is not there, or is not the one that was seen: look again.
+    /// The part is not there, is not the one that was seen, or was put again since a manifest of parts was begun: look
+    /// again.
     #[n(21)]
     #[error("part {number} is not as it was")]
     PartChanged {

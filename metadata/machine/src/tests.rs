@@ -37,7 +37,7 @@ use crate::rows::spent::SpentWriteRow;
 use crate::rows::stripe::{PlacedChunk, StripeLiveRow, StripeRow};
 use crate::rows::topology::{DriveLedgerRow, DriveRow, DriveState, NodeRow, VoterRow};
 use crate::rows::upload::{
-    BucketUploadsRow, PartRow, UploadChecksum, UploadId, UploadLedgerRow, UploadRetirementRow, UploadRow,
+    BucketUploadsRow, PartRow, ReplacingPart, UploadChecksum, UploadId, UploadLedgerRow, UploadRetirementRow, UploadRow,
 };
 use crate::source::RowError;
 
@@ -107,7 +107,7 @@ fn uploaded() -> ObjectRow {
 }
 
 fn manifest_of_parts() -> ManifestRow {
-    let of = PartsOf { upload: upload(), count: 10_000, last: 10_000 };
+    let of = PartsOf { upload: upload(), count: 10_000, last: 10_000, since: version() };
     ManifestRow { state: ManifestState::Referenced(2), pages: 157, bytes: 5 << 40, parts: Some(of) }
 }
 
@@ -211,9 +211,10 @@ fn every_row(on: &mut impl Examples) {
     };
     on.row("part", &(upload(), 10_000), part_row(attributes().checksum, Content::Ranges(vec![range; 8])));
     on.row("part_long", &(upload(), 1), part_row(None, Content::Manifest(ManifestId(write(4)))));
-    on.row("upload_ledger", &upload(), UploadLedgerRow { parts: 10_000, bytes: 5 << 40 });
+    let replaced = ReplacingPart { number: 7, version: version() };
+    on.row("upload_ledger", &upload(), UploadLedgerRow { parts: 10_000, bytes: 5 << 40, replaced: Some(replaced) });
     on.row("bucket_uploads", &BucketId(9 << 16), BucketUploadsRow { uploads: 3, bytes: 5 << 40 });
-    on.row("upload_retirement", &upload(), UploadRetirementRow {});
+    on.row("upload_retirement", &upload(), UploadRetirementRow { next_part: 64 });
     let tags = BucketConfig::Tags(vec![("k".into(), "v".into())]);
     on.row("bucket_config_tags", &(BucketId(9 << 16), ConfigKind::Tags), BucketConfigRow { config: tags });
 }

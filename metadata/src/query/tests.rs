@@ -2,6 +2,8 @@
 
 mod listing;
 mod locate;
+mod parts;
+mod uploads;
 mod versions;
 
 use std::collections::BTreeMap;

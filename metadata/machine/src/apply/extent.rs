@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use cairn_core::geometry::POSITIONS_MAX;
 use cairn_core::units::EXTENT_BYTES_MAX;
 use cairn_core::{ExtentId, StripeId, StripeShape};
 
@@ -16,6 +17,17 @@ use crate::rows::extent::{ExtentPlace, ExtentRow, HERE_BYTES_MAX};
 use crate::rows::object::ExtentRange;
 use crate::rows::profile::ProfileId;
 use crate::source::RowSource;
+
+/// The rows that one range may touch when it is released: its extent, its stripe with what lives there, and for each
+/// position garbage, ledger, and spent write with its session.
+const RELEASE_ROWS_MAX: usize = 3 + 4 * POSITIONS_MAX + 2;
+
+/// The bytes that one range may read and write when it is released. Bytes that stand in the extent's row are read, and
+/// written again where something else still refers to them.
+const RELEASE_BYTES_MAX: usize = 2 * HERE_BYTES_MAX as usize + RELEASE_ROWS_MAX * 192;
+
+/// Rows that whoever releases in steps needs for itself: what names the ranges, and where it stands.
+const SPARE_ROWS: usize = 8;
 
 /// Takes over the extents of a write, each with one reference. Returns the ranges that name them, and their bytes.
 pub(crate) fn add<S: RowSource + ?Sized>(
@@ -73,6 +85,41 @@ pub(crate) fn share<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, ranges
         rows.put(&range.extent, ExtentRow { references, ..(*row).clone() })?;
     }
     Ok(())
+}
+
+/// How many bytes stand in the rows of these extents. Each change of a reference writes them again.
+pub(crate) fn bytes_here<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    ranges: &[ExtentRange],
+) -> Result<u64, Stop> {
+    let mut bytes = 0;
+    for range in ranges {
+        let row = rows.must::<ExtentRow>(&range.extent)?;
+        if let ExtentPlace::Here { .. } = row.place {
+            bytes += u64::from(row.length);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether this operation may release one thing more and keep so many bytes for itself.
+pub(crate) fn may_release<S: RowSource + ?Sized>(rows: &Transaction<'_, S>, spare_bytes: usize) -> bool {
+    rows.has_room(RELEASE_ROWS_MAX + SPARE_ROWS, RELEASE_BYTES_MAX + spare_bytes)
+}
+
+/// Releases as many of these ranges as the operation has room for. Returns how many.
+pub(crate) fn release_some<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    ranges: &[ExtentRange],
+    spare_bytes: usize,
+) -> Result<usize, Stop> {
+    let mut done = 0;
+    while done < ranges.len() && may_release(rows, spare_bytes) {
+        release(rows, context, &ranges[done])?;
+        done += 1;
+    }
+    Ok(done)
 }
 
 /// A range that named an extent is gone. With the last one the extent dies, and its stripe loses it.

@@ -8,8 +8,8 @@
 //!                                  Retiring --RetirePage, in bounded steps--> (absent)
 //! ```
 
-use cairn_core::units::{MANIFEST_PAGE_RANGES_MAX, OBJECT_BYTES_MAX, VERSION_RANGES_MAX};
-use cairn_core::{SessionId, geometry::POSITIONS_MAX};
+use cairn_core::SessionId;
+use cairn_core::units::{MANIFEST_PAGE_RANGES_MAX, OBJECT_BYTES_MAX};
 
 use crate::apply::context::Context;
 use crate::apply::session::{alive, judge_write};
@@ -18,19 +18,14 @@ use crate::apply::{content, extent, slice};
 use crate::operation::NewExtent;
 use crate::outcome::{Outcome, Refusal};
 use crate::row::Row;
-use crate::rows::extent::HERE_BYTES_MAX;
-use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, ManifestState, RetirementRow};
+use crate::rows::manifest::{
+    ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, ManifestState, PartOfObject, RetirementRow,
+};
 use crate::rows::object::{Content, ExtentRange};
 use crate::rows::profile::ProfileId;
 use crate::rows::session::SessionRow;
+use crate::rows::upload::UploadId;
 use crate::source::RowSource;
-
-/// The rows that one range may touch when it is released: its extent, its stripe with what lives there, and for each
-/// position garbage, ledger, and spent write with its session.
-pub(crate) const RELEASE_ROWS_MAX: usize = 3 + 4 * POSITIONS_MAX + 2;
-
-/// The bytes that one range may read and write when it is released.
-pub(crate) const RELEASE_BYTES_MAX: usize = HERE_BYTES_MAX as usize + RELEASE_ROWS_MAX * 192;
 
 pub(crate) fn add_page<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
@@ -99,11 +94,13 @@ fn append<S: RowSource + ?Sized>(
     Ok(Outcome::Done)
 }
 
-/// A pending manifest becomes the content of its first version. Returns its bytes.
+/// A pending manifest, of the parts of this upload or else of extents, becomes the content of a version or of a part.
+/// Returns its bytes.
 pub(crate) fn adopt<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
     context: &Context<'_>,
     id: ManifestId,
+    of: Option<UploadId>,
     session: SessionId,
 ) -> Result<u64, Stop> {
     context.manifest_stands(id)?;
@@ -113,11 +110,14 @@ pub(crate) fn adopt<S: RowSource + ?Sized>(
     if head.state != ManifestState::Pending(session) {
         return Err(Refusal::Changed.into());
     }
+    if head.parts.map(|parts| parts.upload) != of {
+        return Err(malformed("the manifest names something else than it should"));
+    }
     rows.put(&id, ManifestRow { state: ManifestState::Referenced(1), ..*head })?;
     Ok(head.bytes)
 }
 
-/// One version more refers to a manifest.
+/// One version, part or page more refers to a manifest.
 pub(crate) fn share<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: ManifestId) -> Result<(), Stop> {
     let head = rows.must::<ManifestRow>(&id)?;
     let ManifestState::Referenced(references) = head.state else {
@@ -127,7 +127,7 @@ pub(crate) fn share<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: Ma
     rows.put(&id, ManifestRow { state: ManifestState::Referenced(references), ..*head })
 }
 
-/// One version less refers to a manifest. With the last one it is retired, in steps of its own.
+/// One version, part or page less refers to a manifest. With the last one it is retired, in steps of its own.
 pub(crate) fn release<S: RowSource + ?Sized>(rows: &mut Transaction<'_, S>, id: ManifestId) -> Result<(), Stop> {
     let head = rows.must::<ManifestRow>(&id)?;
     match head.state {
@@ -199,12 +199,8 @@ fn release_ranges<S: RowSource + ?Sized>(
     page: u32,
 ) -> Result<bool, Stop> {
     let row = rows.must::<ManifestPageRow>(&(id, page))?;
-    let mut done = 0;
-    while done < row.ranges.len() && rows.has_room(RELEASE_ROWS_MAX + 4, RELEASE_BYTES_MAX + 8192) {
-        extent::release(rows, context, &row.ranges[done])?;
-        done += 1;
-    }
-    assert!(done > 0 || row.ranges.is_empty(), "one range always fits an operation");
+    let done = extent::release_some(rows, context, &row.ranges, row.weight())?;
+    assert!(done > 0, "one range always fits an operation, and a page has one");
     if done == row.ranges.len() {
         rows.remove::<ManifestPageRow>(&(id, page))?;
         return Ok(true);
@@ -214,7 +210,8 @@ fn release_ranges<S: RowSource + ?Sized>(
     Ok(false)
 }
 
-/// Takes a page of parts apart, as far as the operation may. Whether it is gone.
+/// Takes a page of parts apart, as far as the operation may: a part may lose its first extents before the others. Whether
+/// the page is gone.
 fn release_parts<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
     context: &Context<'_>,
@@ -222,19 +219,22 @@ fn release_parts<S: RowSource + ?Sized>(
     page: u32,
 ) -> Result<bool, Stop> {
     let row = rows.must::<ManifestPartsRow>(&(id, page))?;
-    let (rows_max, bytes_max) = (VERSION_RANGES_MAX * RELEASE_ROWS_MAX + 4, VERSION_RANGES_MAX * RELEASE_BYTES_MAX);
-    let rest = row.weight();
-    let mut done = 0;
-    while done < row.parts.len() && rows.has_room(rows_max, bytes_max + rest) {
-        content::release(rows, context, &row.parts[done].content)?;
-        done += 1;
+    let end = row.offset + row.parts.iter().map(|part| part.size).sum::<u64>();
+    let mut rest = Vec::new();
+    for (at, part) in row.parts.iter().enumerate() {
+        if let Some(content) = content::release_some(rows, context, &part.content, row.weight())? {
+            assert!(at > 0 || content != part.content, "one range always fits an operation");
+            let size = content::bytes_left(&content, part.size);
+            rest.push(PartOfObject { size, content, ..part.clone() });
+            rest.extend_from_slice(&row.parts[at + 1..]);
+            break;
+        }
     }
-    assert!(done > 0, "one part always fits an operation");
-    if done == row.parts.len() {
+    if rest.is_empty() {
         rows.remove::<ManifestPartsRow>(&(id, page))?;
         return Ok(true);
     }
-    let offset = row.offset + row.parts[..done].iter().map(|part| part.size).sum::<u64>();
-    rows.put(&(id, page), ManifestPartsRow { offset, parts: row.parts[done..].to_vec() })?;
+    let offset = end - rest.iter().map(|part| part.size).sum::<u64>();
+    rows.put(&(id, page), ManifestPartsRow { offset, parts: rest })?;
     Ok(false)
 }

@@ -27,11 +27,13 @@ use crate::outcome::{Outcome, Refusal};
 use crate::row::{Row, Table, write_terminated};
 use crate::rows::bucket::{BucketLedgerRow, BucketRow, Versioning};
 use crate::rows::object::{Attributes, ObjectRow, OlderVersionRow, VersionKind};
+use crate::rows::upload::UploadId;
 use crate::source::RowSource;
 
 /// The most bytes of headers, metadata and tags of one version: well above what S3 lets a request bring.
 pub(crate) const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
 
+/// Makes a version. Where it is an upload's, its content is a manifest of that upload's parts.
 #[expect(clippy::too_many_arguments, reason = "an operation's fields, each of a type of its own")]
 pub(crate) fn put<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
@@ -40,6 +42,7 @@ pub(crate) fn put<S: RowSource + ?Sized>(
     key: &ObjectKey,
     attributes: &Attributes,
     content: &NewContent,
+    of: Option<UploadId>,
     conditions: &Conditions,
     session: SessionId,
 ) -> Result<Outcome, Stop> {
@@ -50,7 +53,7 @@ pub(crate) fn put<S: RowSource + ?Sized>(
     judge(conditions, object.newest.as_deref())?;
     alive(rows, session)?;
     // What comes is counted before what goes: a copy onto itself must not lose its own bytes in between.
-    let (content, bytes) = content::take_over(rows, context, attributes.profile, content, session)?;
+    let (content, bytes) = content::take_over(rows, context, attributes.profile, content, of, session)?;
     if bytes != attributes.size {
         return Err(malformed("the size is not that of the bytes"));
     }

@@ -18,8 +18,11 @@ pub(crate) fn of<S: RowSource + ?Sized>(
     range: Range<u64>,
     most: usize,
 ) -> Result<Vec<ExtentRange>, Stop> {
+    let bytes = range.end - range.start;
     let mut found = Found { range, ranges: Vec::new(), most };
     found.in_content(rows, content, 0)?;
+    let covered: u64 = found.ranges.iter().map(|range| u64::from(range.length)).sum();
+    assert_eq!(covered, bytes, "invariant 4: what is said to have these bytes has them");
     Ok(found.ranges)
 }
 

@@ -70,13 +70,14 @@ impl<R: Row> TableRows<R> {
         first
     }
 
-    /// The rows under a prefix that this entry knows of, in order.
+    /// The rows under a prefix that this entry knows of, from a key on, in order.
     pub(crate) fn known<'a>(
         &'a self,
         prefix: &'a [u8],
+        from: &'a [u8],
     ) -> impl Iterator<Item = (&'a Bytes, &'a Entry<R>)> + use<'a, R> {
         self.entries
-            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
+            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded))
             .take_while(move |(key, _)| key.starts_with(prefix))
     }
 

@@ -5,18 +5,20 @@ mod model;
 mod objects;
 mod requests;
 mod topology;
+mod uploads;
+mod uploads_at_their_largest;
 
 use std::collections::BTreeMap;
 
 use cairn_core::{
     BucketId, BucketName, ClusterId, DriveId, ExtentId, Geometry, LogIndex, NodeId, ObjectKey, SessionId, StripeId,
-    StripeShape, WallTime, WriteId,
+    StripeShape, VersionId, WallTime, WriteId,
 };
 
 use super::*;
 use crate::batch::{Proposal, RequestId};
 use crate::check::check;
-use crate::operation::{Conditions, NewContent, NewDrive, NewExtent, NewPlace, VersionChoice};
+use crate::operation::{ChosenPart, Conditions, NewContent, NewDrive, NewExtent, NewPlace, VersionChoice};
 use crate::row::Row;
 use crate::rows::manifest::ManifestId;
 use crate::rows::object::{Attributes, ContentHeaders, Etag};
@@ -24,6 +26,7 @@ use crate::rows::profile::ProfileId;
 use crate::rows::session::SessionKind;
 use crate::rows::stripe::PlacedChunk;
 use crate::rows::topology::{DriveLedgerRow, DriveState};
+use crate::rows::upload::UploadId;
 use crate::source::MapRows;
 
 pub(super) const NODE: NodeId = NodeId(0x0A);
@@ -70,8 +73,7 @@ impl Lab {
     /// Applies an entry twice, compares, takes its effects over and checks every invariant.
     pub(super) fn entry(&mut self, proposals: Vec<Proposal>) -> Vec<Vec<Outcome>> {
         self.index.0 += 1;
-        let time = WallTime(1_700_000_000_000 + self.index.0 * 1000);
-        let batch = Batch { function: FUNCTION_VERSION, time, proposals };
+        let batch = Batch { function: FUNCTION_VERSION, time: self.time(), proposals };
         assert_eq!(Batch::decode(&batch.encode()).unwrap(), batch);
         let applied = apply(&self.rows, self.index, &batch).unwrap();
         assert_eq!(applied, apply(&self.rows.clone(), self.index, &batch).unwrap(), "the function is one");
@@ -79,6 +81,45 @@ impl Lab {
         let violations = check(&self.rows).unwrap();
         assert!(violations.is_empty(), "after {:?}:\n{}", batch.proposals, lines(&violations));
         applied.outcomes
+    }
+
+    fn time(&self) -> WallTime {
+        WallTime(1_700_000_000_000 + self.index.0 * 1000)
+    }
+
+    /// Applies one operation alone, without a look at all rows afterwards, and says how many rows and bytes it touched.
+    pub(super) fn measured(&mut self, session: SessionId, operation: Operation) -> (Outcome, (usize, usize)) {
+        let proposal = Proposal { request: Some(self.request(session)), operations: vec![operation] };
+        self.index.0 += 1;
+        let mut rows = Transaction::new(&self.rows);
+        let mut context = Context::new(self.index, self.time(), &proposal, 0);
+        let outcome = apply_operation(&mut rows, &mut context, &proposal.operations[0]).unwrap();
+        let touched = rows.touched();
+        let effects = rows.into_effects();
+        self.rows.apply(effects);
+        (outcome, touched)
+    }
+
+    pub(super) fn check(&self) {
+        let violations = check(&self.rows).unwrap();
+        assert!(violations.is_empty(), "{}", lines(&violations));
+    }
+
+    pub(super) fn upload(&mut self, bucket: BucketId, name: &str) -> UploadId {
+        match self.one(GATE, create(bucket, name)) {
+            Outcome::UploadCreated(upload) => upload,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Puts a part of one extent in a stripe of its own, which must succeed.
+    pub(super) fn part(&mut self, bucket: BucketId, name: &str, upload: UploadId, number: u16) -> ChosenPart {
+        let stripe = StripeId(self.write(GATE));
+        let content = NewContent::Extents(vec![in_stripe(stripe, 0)]);
+        let put = put_part(bucket, name, upload, number, u64::from(LENGTH), content);
+        let outcomes = self.propose(GATE, packed(stripe, vec![put]));
+        assert!(matches!(outcomes[..], [Outcome::Done, Outcome::PartPut { .. }, Outcome::Done]), "{outcomes:?}");
+        ChosenPart { number, version: VersionId { index: self.index, ordinal: 1 } }
     }
 
     /// What needs no session.
@@ -255,6 +296,55 @@ pub(super) fn delete(bucket: BucketId, name: &str) -> Operation {
 
 pub(super) fn delete_version(bucket: BucketId, name: &str, version: VersionChoice) -> Operation {
     Operation::DeleteObject { bucket, key: key(name), version, conditions: Conditions::default() }
+}
+
+/// The tags of what is uploaded in parts.
+pub(super) fn tags_of_uploads() -> Option<Vec<(String, String)>> {
+    Some(vec![("how".into(), "in parts".into())])
+}
+
+pub(super) fn create(bucket: BucketId, name: &str) -> Operation {
+    let Attributes { profile, headers, metadata, .. } = attributes(0, 0);
+    let (initiator, tags) = ("root".into(), tags_of_uploads());
+    Operation::CreateUpload { bucket, key: key(name), initiator, profile, headers, metadata, tags, checksum: None }
+}
+
+pub(super) fn put_part(
+    bucket: BucketId,
+    name: &str,
+    upload: UploadId,
+    number: u16,
+    size: u64,
+    content: NewContent,
+) -> Operation {
+    let (md5, session) = ([number as u8; 16], GATE);
+    Operation::PutPart { bucket, key: key(name), upload, number, size, md5, checksum: None, content, session }
+}
+
+pub(super) fn parts_page(
+    bucket: BucketId,
+    name: &str,
+    upload: UploadId,
+    manifest: ManifestId,
+    page: u32,
+    parts: &[ChosenPart],
+) -> Operation {
+    Operation::AddPartsPage { manifest, page, bucket, key: key(name), upload, parts: parts.to_vec() }
+}
+
+pub(super) fn complete(
+    bucket: BucketId,
+    name: &str,
+    upload: UploadId,
+    manifest: ManifestId,
+    conditions: Conditions,
+) -> Operation {
+    let (etag, session) = (Etag { md5: [0xCC; 16], parts: Some(1) }, manifest.0.session);
+    Operation::CompleteUpload { bucket, key: key(name), upload, manifest, etag, checksum: None, conditions, session }
+}
+
+pub(super) fn abort(bucket: BucketId, name: &str, upload: UploadId) -> Operation {
+    Operation::AbortUpload { bucket, key: key(name), upload }
 }
 
 pub(super) fn page(manifest: ManifestId, page: u32, extents: Vec<NewExtent>) -> Operation {

@@ -180,6 +180,12 @@ impl<'a, S: RowSource + ?Sized> Transaction<'a, S> {
         self.rows + rows <= OPERATION_ROWS_MAX && self.bytes + bytes <= OPERATION_BYTES_MAX
     }
 
+    /// The rows and bytes that the operation touched.
+    #[cfg(test)]
+    pub(crate) fn touched(&self) -> (usize, usize) {
+        (self.rows, self.bytes)
+    }
+
     fn count(&mut self, rows: usize, bytes: usize) -> Result<(), Stop> {
         if !self.has_room(rows, bytes) {
             return Err(Refusal::TooLarge.into());
@@ -251,14 +257,26 @@ impl<'a, S: RowSource + ?Sized> Transaction<'a, S> {
 
     /// The first rows under a prefix, in order of their keys, at most so many.
     pub(crate) fn first<R: Tabled>(&mut self, prefix: &[u8], limit: usize) -> Result<Vec<(Bytes, Rc<R>)>, Stop> {
-        for (key, value) in self.below_unknown::<R, _>(prefix, limit, Bytes::clone)? {
+        self.first_from(prefix, prefix, limit)
+    }
+
+    /// The first rows under a prefix whose keys are not less than `from`. Rows that went before a scan's beginning cost it
+    /// nothing, while those behind it are passed one by one, here and in the rows below: who removes rows in order says
+    /// where it stands.
+    pub(crate) fn first_from<R: Tabled>(
+        &mut self,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Rc<R>)>, Stop> {
+        for (key, value) in self.below_unknown::<R, _>(prefix, from, limit, Bytes::clone)? {
             let row = Rc::new(R::decode(&key, &value)?);
             self.count(1, value.len())?;
             R::of_mut(&mut self.tables).remember(key, Some(row), self.operation);
         }
         // Everything below that could be among the first is known by now, so what is known is the answer.
         let page: Vec<(Bytes, Rc<R>)> = R::of(&self.tables)
-            .known(prefix)
+            .known(prefix, from)
             .filter_map(|(key, entry)| Some((key.clone(), entry.row.clone()?)))
             .take(limit)
             .collect();
@@ -273,27 +291,29 @@ impl<'a, S: RowSource + ?Sized> Transaction<'a, S> {
 
     /// The keys of at most so many rows under a prefix, in no particular order: for removing what nobody looks at.
     pub(crate) fn keys<R: Tabled>(&mut self, prefix: &[u8], limit: usize) -> Result<Vec<Bytes>, Stop> {
-        let living = R::of(&self.tables).known(prefix).filter(|(_, entry)| entry.row.is_some());
+        let living = R::of(&self.tables).known(prefix, prefix).filter(|(_, entry)| entry.row.is_some());
         let mut keys: Vec<Bytes> = living.map(|(key, _)| key.clone()).take(limit).collect();
-        let below = self.below_unknown::<R, _>(prefix, limit - keys.len(), |_| ())?;
+        let below = self.below_unknown::<R, _>(prefix, prefix, limit - keys.len(), |_| ())?;
         keys.extend(below.into_iter().map(|(key, ())| key));
         Ok(keys)
     }
 
-    /// The first rows below under a prefix that this entry does not know of, at most so many.
+    /// The first rows below under a prefix, from a key on, that this entry does not know of, at most so many.
     fn below_unknown<R: Tabled, V>(
         &self,
         prefix: &[u8],
+        from: &[u8],
         limit: usize,
         value_of: impl Fn(&Bytes) -> V,
     ) -> Result<Vec<(Bytes, V)>, Stop> {
         assert_eq!(prefix.first(), Some(&(R::TABLE as u8)), "a scan stays inside its table");
+        assert!(from.starts_with(prefix), "a scan begins under its prefix");
         let mut found = Vec::new();
         if limit == 0 {
             return Ok(found);
         }
         let known = R::of(&self.tables);
-        self.below.scan(prefix, prefix_end(prefix).as_deref(), &mut |key, value| {
+        self.below.scan(from, prefix_end(prefix).as_deref(), &mut |key, value| {
             if !known.knows(key) {
                 found.push((Bytes::copy_from_slice(key), value_of(value)));
             }

@@ -13,24 +13,24 @@ use cairn_core::units::{MANIFEST_PAGE_PARTS_MAX, OBJECT_BYTES_MAX, PARTS_MAX, PU
 use cairn_core::{BucketId, ObjectKey, SessionId};
 
 use crate::apply::context::Context;
-use crate::apply::manifest::{self, RELEASE_BYTES_MAX, RELEASE_ROWS_MAX};
+use crate::apply::manifest;
 use crate::apply::session::{alive, judge_write};
 use crate::apply::transaction::{Stop, Transaction, malformed, unknown};
-use crate::apply::{content, object};
+use crate::apply::{content, extent, object};
 use crate::operation::{ByteRange, ChosenPart, Conditions, NewContent};
 use crate::outcome::{Outcome, Refusal};
+use crate::row::Row;
 use crate::rows::access_key::ACCESS_KEY_ID_BYTES_MAX;
 use crate::rows::bucket::BucketRow;
 use crate::rows::manifest::{ManifestId, ManifestPartsRow, ManifestRow, ManifestState, PartOfObject, PartsOf};
-use crate::rows::object::{Attributes, Checksum, Etag};
-use crate::rows::upload::{BucketUploadsRow, PartRow, UploadId, UploadLedgerRow, UploadRetirementRow, UploadRow};
+use crate::rows::object::{Attributes, Checksum, ChecksumKind, DIGEST_BYTES_MAX, Etag};
+use crate::rows::upload::{
+    BucketUploadsRow, PartRow, ReplacingPart, UploadId, UploadLedgerRow, UploadRetirementRow, UploadRow,
+};
 use crate::source::RowSource;
 
-/// The rows that the release of one part may touch: its own, and those of the extents that it names.
-const PART_ROWS_MAX: usize = 4 + cairn_core::units::VERSION_RANGES_MAX * RELEASE_ROWS_MAX;
-
-/// The bytes that the release of one part may read and write.
-const PART_BYTES_MAX: usize = 1024 + cairn_core::units::VERSION_RANGES_MAX * RELEASE_BYTES_MAX;
+/// More bytes than a part's row and a retirement's have together: what a step of a retirement keeps for itself.
+const PART_ROW_BYTES_MAX: usize = 2048;
 
 pub(crate) fn create<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
@@ -45,8 +45,10 @@ pub(crate) fn create<S: RowSource + ?Sized>(
     rows.get::<BucketRow>(&bucket)?.ok_or(Refusal::NoSuchBucket)?;
     // The version that this operation does not make is free to name the upload.
     let upload = UploadId(context.version());
-    let as_attributes = attributes(&row, 0, Etag { md5: [0; 16], parts: Some(PARTS_MAX) }, None, upload);
-    if as_attributes.weight() > object::ATTRIBUTES_BYTES_MAX {
+    // Weighed as what it becomes, so that whatever can be begun can be completed.
+    let longest = Checksum { kind: ChecksumKind::Sha256, digest: vec![0; DIGEST_BYTES_MAX], parts: Some(PARTS_MAX) };
+    let etag = Etag { md5: [0; 16], parts: Some(PARTS_MAX) };
+    if attributes(&row, 0, etag, Some(longest), upload).weight() > object::ATTRIBUTES_BYTES_MAX {
         return Err(malformed("more attributes than a version holds"));
     }
     rows.put(&(bucket, key.clone(), upload), row)?;
@@ -74,12 +76,15 @@ pub(crate) fn put_part<S: RowSource + ?Sized>(
     if size > PUT_BYTES_MAX {
         return Err(malformed("longer than any part"));
     }
+    if checksum.is_some_and(|checksum| checksum.digest.len() > DIGEST_BYTES_MAX) {
+        return Err(malformed("longer than any digest"));
+    }
     if let NewContent::Shared { range: None, .. } = new {
         return Err(malformed("a part names the bytes that it shares"));
     }
     let profile = open(rows, bucket, key, upload)?.profile;
     alive(rows, session)?;
-    let (content, bytes) = content::take_over(rows, context, profile, new, session)?;
+    let (content, bytes) = content::take_over(rows, context, profile, new, None, session)?;
     if bytes != size {
         return Err(malformed("the size is not that of the bytes"));
     }
@@ -88,7 +93,8 @@ pub(crate) fn put_part<S: RowSource + ?Sized>(
     let less = "invariant 11: an upload counts every part";
     if let Some(replaced) = rows.get::<PartRow>(&(upload, number))? {
         content::release(rows, context, &replaced.content)?;
-        ledger.parts -= 1;
+        ledger.parts = ledger.parts.checked_sub(1).expect(less);
+        ledger.replaced = Some(ReplacingPart { number, version: context.version() });
         ledger.bytes = ledger.bytes.checked_sub(replaced.size).expect(less);
         of_bucket.bytes = of_bucket.bytes.checked_sub(replaced.size).expect(less);
     }
@@ -130,7 +136,7 @@ pub(crate) fn add_parts_page<S: RowSource + ?Sized>(
     let pending = ManifestState::Pending(id.0.session);
     let (head, mut of) = match rows.get::<ManifestRow>(&id)? {
         None if page == 0 => {
-            let of = PartsOf { upload, count: 0, last: 0 };
+            let of = PartsOf { upload, count: 0, last: 0, since: context.version() };
             (ManifestRow { state: pending, pages: 0, bytes: 0, parts: Some(of) }, of)
         }
         None => return Err(unknown("manifest")),
@@ -175,32 +181,54 @@ pub(crate) fn complete<S: RowSource + ?Sized>(
     context.manifest_stands(id)?;
     let row = open(rows, bucket, key, upload)?;
     let head = rows.get::<ManifestRow>(&id)?.ok_or_else(|| unknown("manifest"))?;
-    if head.parts.is_none_or(|of| of.upload != upload) {
-        return Err(malformed("the manifest is not of this upload's parts"));
+    let of = head.parts.filter(|of| of.upload == upload);
+    let of = of.ok_or_else(|| malformed("the manifest is not of this upload's parts"))?;
+    if let Some(replacing) = rows.must::<UploadLedgerRow>(&upload)?.replaced
+        && replacing.version > of.since
+    {
+        return Err(Refusal::PartChanged { number: replacing.number }.into());
+    }
+    if checksum.is_some_and(|checksum| checksum.digest.len() > DIGEST_BYTES_MAX) {
+        return Err(malformed("longer than any digest"));
     }
     let attributes = attributes(&row, head.bytes, etag, checksum.cloned(), upload);
     let content = NewContent::Manifest(id);
-    let outcome = object::put(rows, context, bucket, key, &attributes, &content, conditions, session)?;
+    let outcome = object::put(rows, context, bucket, key, &attributes, &content, Some(upload), conditions, session)?;
     end(rows, bucket, key, upload)?;
     Ok(outcome)
 }
 
-/// Takes away as many parts as one operation may. The last one takes the retirement with it.
+/// Takes away as many parts as one operation may; one that names much may lose its first extents before the others. The
+/// last part takes the retirement with it.
 pub(crate) fn retire<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
     context: &Context<'_>,
     upload: UploadId,
 ) -> Result<Outcome, Stop> {
-    rows.get::<UploadRetirementRow>(&upload)?.ok_or_else(|| unknown("retirement"))?;
+    let before = *rows.get::<UploadRetirementRow>(&upload)?.ok_or_else(|| unknown("retirement"))?;
+    let (mut next, mut progress) = (before.next_part, false);
     let prefix = PartRow::upload_prefix(upload);
-    while rows.has_room(PART_ROWS_MAX, PART_BYTES_MAX) {
-        let Some((key, part)) = rows.first::<PartRow>(&prefix, 1)?.pop() else {
+    while extent::may_release(rows, PART_ROW_BYTES_MAX) {
+        let from = PartRow::key(&(upload, next));
+        let Some((at, part)) = rows.first_from::<PartRow>(&prefix, &from, 1)?.pop() else {
             rows.remove::<UploadRetirementRow>(&upload)?;
             return Ok(Outcome::Done);
         };
-        content::release(rows, context, &part.content)?;
-        rows.remove_at::<PartRow>(&key)?;
+        let (_, number) = PartRow::parse_key(&at)?;
+        progress = true;
+        match content::release_some(rows, context, &part.content, PART_ROW_BYTES_MAX)? {
+            None => rows.remove_at::<PartRow>(&at)?,
+            Some(content) => {
+                let size = content::bytes_left(&content, part.size);
+                rows.put_at(&at, PartRow { size, content, ..(*part).clone() })?;
+                next = number;
+                break;
+            }
+        }
+        next = number + 1;
     }
+    assert!(progress, "one part always fits an operation");
+    rows.put(&upload, UploadRetirementRow { next_part: next })?;
     Ok(Outcome::Done)
 }
 
@@ -249,7 +277,7 @@ fn end<S: RowSource + ?Sized>(
     } else {
         rows.put(&bucket, BucketUploadsRow { uploads, bytes })?;
     }
-    if ledger.parts > 0 { rows.put(&upload, UploadRetirementRow {}) } else { Ok(()) }
+    if ledger.parts > 0 { rows.put(&upload, UploadRetirementRow { next_part: 1 }) } else { Ok(()) }
 }
 
 fn attributes(row: &UploadRow, size: u64, etag: Etag, checksum: Option<Checksum>, upload: UploadId) -> Attributes {

@@ -7,7 +7,7 @@ use cairn_core::{ExtentId, StripeId};
 
 use super::Loaded;
 use crate::rows::extent::ExtentPlace;
-use crate::rows::manifest::{ManifestId, ManifestState};
+use crate::rows::manifest::{ManifestId, ManifestRow, ManifestState, PartOfObject};
 use crate::rows::object::{Content, ExtentRange};
 
 fn ranges(rows: &Loaded) -> impl Iterator<Item = &ExtentRange> {
@@ -160,6 +160,7 @@ pub(super) fn manifests_are_whole(rows: &Loaded, found: &mut Vec<String>) {
         if end != Some(manifest.bytes) {
             found.push(format!("manifest {id:?} of {} bytes has pages up to {end:?}", manifest.bytes));
         }
+        parts_are_counted(rows, *id, manifest, found);
     }
     let pages = rows.pages.keys().map(|key| (key, false));
     for ((id, page), of_parts) in pages.chain(rows.parts_pages.keys().map(|key| (key, true))) {
@@ -174,5 +175,28 @@ pub(super) fn manifests_are_whole(rows: &Loaded, found: &mut Vec<String>) {
     }
     for id in rows.retirements.keys().filter(|id| !rows.manifests.contains_key(id)) {
         found.push(format!("manifest {id:?} is retiring and not there"));
+    }
+}
+
+/// A manifest of parts counts them; their numbers rise; each is as long as what it names, and that is extents.
+fn parts_are_counted(rows: &Loaded, id: ManifestId, manifest: &ManifestRow, found: &mut Vec<String>) {
+    let Some(of) = manifest.parts else { return };
+    let pages = rows.parts_pages.range((id, 0)..(id, u32::MAX));
+    let parts: Vec<&PartOfObject> = pages.flat_map(|(_, page)| &page.parts).collect();
+    let last = parts.last().map(|part| part.number);
+    let counted = manifest.state == ManifestState::Retiring || parts.len() == usize::from(of.count);
+    if !counted || last != Some(of.last) || !parts.is_sorted_by(|a, b| a.number < b.number) {
+        found.push(format!("manifest {id:?} says {of:?}, and has {} parts up to {last:?}", parts.len()));
+    }
+    for part in parts {
+        let bytes = rows.bytes_of(&part.content);
+        if bytes != part.size {
+            found.push(format!("part {} of {id:?} has {} bytes and refers to {bytes}", part.number, part.size));
+        }
+        if let Content::Manifest(inner) = part.content
+            && rows.manifests.get(&inner).is_some_and(|inner| inner.parts.is_some())
+        {
+            found.push(format!("part {} of {id:?} is made of parts", part.number));
+        }
     }
 }

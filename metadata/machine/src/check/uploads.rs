@@ -31,9 +31,13 @@ pub(super) fn parts_have_an_upload(rows: &Loaded, found: &mut Vec<String>) {
             found.push(format!("part {number} of upload {upload} has {} bytes and refers to {bytes}", part.size));
         }
     }
-    for upload in rows.upload_retirements.keys() {
+    for (upload, retirement) in &rows.upload_retirements {
         if open.contains(upload) {
             found.push(format!("upload {upload} is open and retiring"));
+        }
+        if rows.parts.range((*upload, 0)..(*upload, retirement.next_part)).next().is_some() {
+            found
+                .push(format!("upload {upload} has parts below {}, where its retirement stands", retirement.next_part));
         }
     }
 }
@@ -55,7 +59,10 @@ pub(super) fn upload_ledgers_balance(rows: &Loaded, found: &mut Vec<String>) {
         ledger.uploads += 1;
         ledger.bytes += uploads.get(upload).map_or(0, |ledger| ledger.bytes);
     }
-    super::ledgers::compare(&uploads, &rows.upload_ledgers, found);
+    // When a part was replaced is no count.
+    let counts =
+        |(upload, ledger): (&UploadId, &UploadLedgerRow)| (*upload, UploadLedgerRow { replaced: None, ..*ledger });
+    super::ledgers::compare(&uploads, &rows.upload_ledgers.iter().map(counts).collect(), found);
     super::ledgers::compare(&buckets, &rows.bucket_uploads, found);
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A manifest is pending while a stream adds pages to it, then referred to by versions, then retired page by page.
 
-use cairn_core::{SessionId, WriteId};
+use cairn_core::{SessionId, VersionId, WriteId};
 use minicbor::{Decode, Encode};
 
 use crate::row::{Row, Table, cbor_row};
@@ -59,6 +59,9 @@ pub struct PartsOf {
     /// The number of the last one.
     #[n(2)]
     pub last: u16,
+    /// Where in the log its first page came: parts that were replaced later are not in it.
+    #[n(3)]
+    pub since: VersionId,
 }
 
 impl Row for ManifestRow {

@@ -78,6 +78,9 @@ pub enum ChecksumKind {
     Sha256,
 }
 
+/// The most bytes of a digest.
+pub const DIGEST_BYTES_MAX: usize = 64;
+
 /// A checksum that a client sent or asked for, verified when the object was written.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Checksum {

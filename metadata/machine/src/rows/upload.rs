@@ -182,7 +182,7 @@ impl Row for PartRow {
     cbor_row!();
 }
 
-/// What the parts of an upload take, counted.
+/// What the parts of an upload take, counted; and the last one of them that replaced another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
 pub struct UploadLedgerRow {
     /// How many parts.
@@ -191,6 +191,21 @@ pub struct UploadLedgerRow {
     /// Their bytes.
     #[n(1)]
     pub bytes: u64,
+    /// The last part that was put in place of another. A completion that chose its parts before that looks again, so that
+    /// no part which was acknowledged before the completion is silently passed over.
+    #[n(2)]
+    pub replaced: Option<ReplacingPart>,
+}
+
+/// A part that was put in place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct ReplacingPart {
+    /// Its number.
+    #[n(0)]
+    pub number: u16,
+    /// Where in the log it came.
+    #[n(1)]
+    pub version: VersionId,
 }
 
 impl Row for UploadLedgerRow {
@@ -237,7 +252,12 @@ impl Row for BucketUploadsRow {
 /// An upload that is completed or aborted and whose parts are being taken away in bounded steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct UploadRetirementRow {}
+pub struct UploadRetirementRow {
+    /// Parts below this number are gone already. To look for the first one that is left would be to walk over the
+    /// tombstones of all that went.
+    #[n(0)]
+    pub next_part: u16,
+}
 
 impl Row for UploadRetirementRow {
     const TABLE: Table = Table::UploadRetirement;

@@ -8,7 +8,7 @@ use cairn_machine::rows::stripe::{PlacedChunk, StripeRow};
 
 use super::*;
 
-fn write(counter: u64) -> WriteId {
+pub(super) fn write(counter: u64) -> WriteId {
     WriteId { session: SessionId(3), counter }
 }
 
@@ -17,7 +17,7 @@ fn extent(counter: u64) -> ExtentId {
 }
 
 /// Extents of these lengths, each used from its third byte on; every third one stands in its row.
-fn rows_of(lengths: &[u32]) -> (MapRows, Vec<ExtentRange>) {
+pub(super) fn rows_of(lengths: &[u32]) -> (MapRows, Vec<ExtentRange>) {
     let mut rows = MapRows::default();
     let shape = StripeShape { geometry: Geometry::new(2, 1).unwrap(), chunk_bytes: 1 << 20, block_bytes: 4096 };
     let mut ranges = Vec::new();
@@ -39,7 +39,10 @@ fn rows_of(lengths: &[u32]) -> (MapRows, Vec<ExtentRange>) {
 }
 
 fn manifest_of(rows: &mut MapRows, ranges: &[ExtentRange], per_page: usize) -> Content {
-    let id = ManifestId(write(99));
+    manifest_called(ManifestId(write(99)), rows, ranges, per_page)
+}
+
+pub(super) fn manifest_called(id: ManifestId, rows: &mut MapRows, ranges: &[ExtentRange], per_page: usize) -> Content {
     let (mut offset, mut pages) = (0, 0);
     for page in ranges.chunks(per_page) {
         put(rows, &(id, pages), &ManifestPageRow { offset, ranges: page.to_vec() });
@@ -59,6 +62,48 @@ fn bytes_of(ranges: &[ExtentRange], range: core::ops::Range<u64>) -> Vec<(u64, u
     all.skip(range.start as usize).take((range.end - range.start) as usize).collect()
 }
 
+/// Locates a range piece by piece and compares each byte with what was walked over.
+pub(super) fn assert_located(
+    rows: &MapRows,
+    content: &Content,
+    ranges: &[ExtentRange],
+    range: core::ops::Range<u64>,
+    limit: usize,
+) -> Result<(), TestCaseError> {
+    let mut at = range.start;
+    let mut found = Vec::new();
+    while at < range.end {
+        let places = locate(rows, content, at..range.end, limit).unwrap();
+        prop_assert!(!places.is_empty() && places.len() <= limit);
+        for place in places {
+            prop_assert_eq!(place.object_offset, at);
+            prop_assert!(place.length > 0);
+            at += u64::from(place.length);
+            let length = u64::from(place.length);
+            match place.place {
+                LocatedPlace::Here(bytes) => {
+                    prop_assert_eq!(bytes.len() as u64, length);
+                    found.extend(bytes.iter().map(|&byte| (u64::from(byte), None)));
+                }
+                LocatedPlace::Stripe { id, row, offset } => {
+                    let number = offset / 1000;
+                    prop_assert_eq!(id, StripeId(write(number / 4)));
+                    prop_assert_eq!(row.positions[0].write, id.0);
+                    found.extend((0..length).map(|byte| (number, Some(offset % 1000 + byte))));
+                }
+            }
+        }
+    }
+    prop_assert_eq!(at, range.end.max(range.start));
+    let expected = bytes_of(ranges, range);
+    prop_assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        prop_assert_eq!(found.0, expected.0);
+        prop_assert!(found.1.is_none_or(|at| at == expected.1));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -71,37 +116,7 @@ proptest! {
         let total: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
         let content = if long { manifest_of(&mut rows, &ranges, per_page) } else { Content::Ranges(ranges.clone()) };
         let (start, end) = (a.min(b).min(total), a.max(b).min(total));
-        let mut at = start;
-        let mut found = Vec::new();
-        while at < end {
-            let places = locate(&rows, &content, at..end, limit).unwrap();
-            prop_assert!(!places.is_empty() && places.len() <= limit);
-            for place in places {
-                prop_assert_eq!(place.object_offset, at);
-                prop_assert!(place.length > 0);
-                at += u64::from(place.length);
-                let length = u64::from(place.length);
-                match place.place {
-                    LocatedPlace::Here(bytes) => {
-                        prop_assert_eq!(bytes.len() as u64, length);
-                        found.extend(bytes.iter().map(|&byte| (u64::from(byte), None)));
-                    }
-                    LocatedPlace::Stripe { id, row, offset } => {
-                        let number = offset / 1000;
-                        prop_assert_eq!(id, StripeId(write(number / 4)));
-                        prop_assert_eq!(row.positions[0].write, id.0);
-                        found.extend((0..length).map(|byte| (number, Some(offset % 1000 + byte))));
-                    }
-                }
-            }
-        }
-        prop_assert_eq!(at, end.max(start));
-        let expected = bytes_of(&ranges, start..end);
-        prop_assert_eq!(found.len(), expected.len());
-        for (found, expected) in found.iter().zip(expected) {
-            prop_assert_eq!(found.0, expected.0);
-            prop_assert!(found.1.is_none_or(|at| at == expected.1));
-        }
+        assert_located(&rows, &content, &ranges, start..end, limit)?;
     }
 }
 

@@ -1,21 +1,23 @@
 //! The function against a naive model: an S3 of lists, that knows nothing of extents, stripes or ledgers. After every
 //! entry the versions must be the model's, and all invariants must hold; at the end, when everything is deleted, retired
-//! and collected, nothing may be left.
+//! and collected, nothing may be left. Uploads, copies of ranges, tags and configurations are in `model/uploads.rs`.
+
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use cairn_core::VersionId;
 use proptest::prelude::*;
 
 use super::*;
 use crate::operation::EtagCondition;
 use crate::rows::bucket::{BucketLedgerRow, Versioning};
 use crate::rows::extent::{ExtentPlace, ExtentRow};
-use crate::rows::manifest::RetirementRow;
-use crate::rows::object::{Content, ObjectRow, OlderVersionRow};
+use crate::rows::manifest::{ManifestPageRow, ManifestPartsRow, ManifestRow, RetirementRow};
+use crate::rows::object::{Content, ExtentRange, ObjectRow, OlderVersionRow};
 use crate::rows::stripe::StripeRow;
 use crate::rows::topology::DriveRow;
+use crate::rows::upload::{UploadId, UploadRetirementRow};
 
 const KEYS: [&str; 4] = ["a", "a/b", "b", "\u{10FFFF}\0"];
 
@@ -36,6 +38,7 @@ enum Client {
     DeleteNth(usize, usize),
     DeleteGhost(usize),
     Versioning(bool),
+    Parts(uploads::Client),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,16 @@ enum Condition {
     None,
     Absent,
     Present,
+}
+
+impl Condition {
+    fn conditions(self) -> Conditions {
+        match self {
+            Self::None => Conditions::default(),
+            Self::Absent => Conditions { if_none_match: Some(EtagCondition::Any), ..Default::default() },
+            Self::Present => Conditions { if_match: Some(EtagCondition::Any), ..Default::default() },
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -63,9 +76,13 @@ enum Step {
     Background(Background),
 }
 
+fn condition() -> impl Strategy<Value = Condition> {
+    prop::sample::select(vec![Condition::None, Condition::None, Condition::Absent, Condition::Present])
+}
+
 fn client() -> impl Strategy<Value = Client> {
     let key = 0..KEYS.len();
-    let condition = prop::sample::select(vec![Condition::None, Condition::None, Condition::Absent, Condition::Present]);
+    let condition = condition();
     prop_oneof![
         6 => prop::collection::vec((key.clone(), condition), 0..4).prop_map(Client::Pack),
         1 => key.clone().prop_map(Client::Here),
@@ -77,6 +94,7 @@ fn client() -> impl Strategy<Value = Client> {
         3 => (key.clone(), 0usize..3).prop_map(|(key, nth)| Client::DeleteNth(key, nth)),
         1 => key.prop_map(Client::DeleteGhost),
         2 => prop::bool::ANY.prop_map(Client::Versioning),
+        24 => uploads::client().prop_map(Client::Parts),
     ]
 }
 
@@ -103,13 +121,46 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Pairs of text, as tags are.
+type Tags = Option<Vec<(String, String)>>;
+
 /// One version, as a client knows it.
 #[derive(Debug, Clone, PartialEq)]
 struct Version {
     id: VersionId,
     null: bool,
-    /// Its size and where its bytes are called; none for a delete marker.
-    object: Option<(u64, Content)>,
+    /// None for a delete marker.
+    object: Option<Object>,
+}
+
+/// What a client knows of an object.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Object {
+    /// Its bytes, by what they are called, whatever names them.
+    bytes: Vec<ExtentRange>,
+    /// The numbers and sizes of its parts, where it was uploaded so.
+    parts: Vec<(u16, u64)>,
+    tags: Tags,
+    upload: Option<UploadId>,
+}
+
+impl Object {
+    fn of(bytes: Vec<ExtentRange>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
+    fn size(&self) -> u64 {
+        length(&self.bytes)
+    }
+}
+
+fn length(ranges: &[ExtentRange]) -> u64 {
+    ranges.iter().map(|range| u64::from(range.length)).sum()
+}
+
+/// An extent of these tests that is used whole.
+fn whole(stripe: StripeId, ordinal: u16) -> ExtentRange {
+    ExtentRange { extent: in_stripe(stripe, ordinal).id, offset: 0, length: LENGTH }
 }
 
 struct Model {
@@ -117,13 +168,21 @@ struct Model {
     bucket: BucketId,
     versioning: Versioning,
     keys: BTreeMap<usize, Vec<Version>>,
+    uploads: uploads::Uploads,
     last: Option<(Proposal, Vec<Outcome>)>,
 }
 
 impl Model {
     fn new() -> Self {
         let (lab, bucket) = Lab::formed();
-        Self { lab, bucket, versioning: Versioning::Off, keys: BTreeMap::new(), last: None }
+        Self {
+            lab,
+            bucket,
+            versioning: Versioning::Off,
+            keys: BTreeMap::new(),
+            uploads: Default::default(),
+            last: None,
+        }
     }
 
     fn active(&self) -> Vec<u64> {
@@ -152,9 +211,9 @@ impl Model {
         versions.insert(0, version);
     }
 
-    fn put(&mut self, key: usize, id: VersionId, size: u64, content: Content) -> Outcome {
+    fn put(&mut self, key: usize, id: VersionId, object: Object) -> Outcome {
         let null = self.versioning != Versioning::Enabled;
-        self.add(key, Version { id, null, object: Some((size, content)) });
+        self.add(key, Version { id, null, object: Some(object) });
         Outcome::Put { version: id, null, modified: WallTime(1_700_000_000_000 + id.index.0 * 1000) }
     }
 
@@ -179,21 +238,12 @@ impl Model {
                 let mut between = Vec::new();
                 let mut answers = vec![Outcome::Done];
                 for (nth, &(key, condition)) in objects.iter().enumerate() {
-                    let conditions = match condition {
-                        Condition::None => Conditions::default(),
-                        Condition::Absent => {
-                            Conditions { if_none_match: Some(EtagCondition::Any), ..Default::default() }
-                        }
-                        Condition::Present => Conditions { if_match: Some(EtagCondition::Any), ..Default::default() },
-                    };
-                    let new = in_stripe(stripe, nth as u16);
-                    let range = ExtentRange { extent: new.id, offset: 0, length: LENGTH };
-                    let size = u64::from(LENGTH);
-                    let content = NewContent::Extents(vec![new]);
-                    between.push(put_with(bucket, KEYS[key], size, content, conditions));
+                    let content = NewContent::Extents(vec![in_stripe(stripe, nth as u16)]);
+                    let range = whole(stripe, nth as u16);
+                    between.push(put_with(bucket, KEYS[key], u64::from(LENGTH), content, condition.conditions()));
                     answers.push(match self.refused(key, condition) {
                         Some(refusal) => Outcome::Refused(refusal),
-                        None => self.put(key, id(nth + 1), size, Content::Ranges(vec![range])),
+                        None => self.put(key, id(nth + 1), Object::of(vec![range])),
                     });
                 }
                 answers.push(Outcome::Done);
@@ -206,27 +256,22 @@ impl Model {
                 let new = NewExtent { id: extent, length: 4, place: NewPlace::Here(vec![9; 4].into()) };
                 let put = put_with(bucket, KEYS[*key], 4, NewContent::Extents(vec![new]), Conditions::default());
                 let range = ExtentRange { extent, offset: 0, length: 4 };
-                (vec![put], vec![self.put(*key, id(0), 4, Content::Ranges(vec![range]))])
+                (vec![put], vec![self.put(*key, id(0), Object::of(vec![range]))])
             }
             Client::Empty(key) => {
                 let put = put_with(bucket, KEYS[*key], 0, NewContent::Extents(vec![]), Conditions::default());
-                (vec![put], vec![self.put(*key, id(0), 0, Content::Ranges(vec![]))])
+                (vec![put], vec![self.put(*key, id(0), Object::default())])
             }
             Client::Long(key, pages) => {
                 let (manifest, stripe) = (ManifestId(self.lab.write(GATE)), StripeId(self.lab.write(GATE)));
-                let mut between: Vec<Operation> = (0..*pages)
-                    .map(|number| {
-                        let ordinals = (number as u16 * 4)..(number as u16 * 4 + 4);
-                        page(manifest, number, ordinals.map(|ordinal| in_stripe(stripe, ordinal)).collect())
-                    })
-                    .collect();
-                let size = u64::from(*pages) * 4 * u64::from(LENGTH);
-                between.push(put_with(bucket, KEYS[*key], size, NewContent::Manifest(manifest), Conditions::default()));
+                let (mut between, bytes) = pages_of(manifest, stripe, *pages);
+                let content = NewContent::Manifest(manifest);
+                between.push(put_with(bucket, KEYS[*key], length(&bytes), content, Conditions::default()));
                 let mut operations = packed(stripe, between);
                 operations[0] = make_on(stripe, &self.active()[..3]);
                 let mut answers = vec![Outcome::Done; operations.len()];
-                answers[*pages as usize + 1] =
-                    self.put(*key, id(*pages as usize + 1), size, Content::Manifest(manifest));
+                let at = *pages as usize + 1;
+                answers[at] = self.put(*key, id(at), Object::of(bytes));
                 (operations, answers)
             }
             Client::Copy { from, nth, to } => {
@@ -234,14 +279,11 @@ impl Model {
                     return (vec![], vec![]);
                 };
                 let shared = NewContent::Shared { bucket, key: key(KEYS[*from]), version: source.id, range: None };
-                let (size, content) = source.object.clone().unwrap_or((0, Content::Ranges(vec![])));
+                let size = source.object.as_ref().map_or(0, Object::size);
                 let put = put_with(bucket, KEYS[*to], size, shared, Conditions::default());
                 let answer = match source.object {
-                    Some(_) => self.put(*to, id(0), size, content),
-                    None => {
-                        let reason = "a delete marker has no bytes".into();
-                        Outcome::Refused(Refusal::Malformed { reason })
-                    }
+                    Some(object) => self.put(*to, id(0), Object { tags: None, upload: None, ..object }),
+                    None => of_a_marker(),
                 };
                 (vec![put], vec![answer])
             }
@@ -276,6 +318,7 @@ impl Model {
                 let operation = delete_version(bucket, KEYS[*key], VersionChoice::Exactly(ghost));
                 (vec![operation], vec![self.remove(*key, None, false)])
             }
+            Client::Parts(client) => self.ask_parts(client, ordinal),
             Client::Versioning(enabled) => {
                 self.versioning = if *enabled { Versioning::Enabled } else { Versioning::Suspended };
                 (vec![Operation::SetVersioning { id: bucket, versioning: self.versioning }], vec![Outcome::Done])
@@ -313,6 +356,9 @@ impl Model {
                 for (manifest, row) in all::<RetirementRow>(&self.lab.rows) {
                     let retire = Operation::RetirePage { manifest, page: row.next_page };
                     assert_eq!(self.lab.one(REPAIR, retire), Outcome::Done);
+                }
+                for (upload, _) in all::<UploadRetirementRow>(&self.lab.rows) {
+                    assert_eq!(self.lab.one(REPAIR, Operation::RetireUpload { upload }), Outcome::Done);
                 }
             }
             Background::Move { stripe, position, drive } => {
@@ -387,7 +433,12 @@ impl Model {
         let of = |row: &ObjectRow| Version {
             id: row.version,
             null: row.null,
-            object: row.object().map(|(attributes, content)| (attributes.size, content.clone())),
+            object: row.object().map(|(attributes, content)| {
+                let (tags, upload) = (attributes.tags.clone(), attributes.upload);
+                let object = Object { bytes: self.bytes_of(content), parts: self.parts_of(content), tags, upload };
+                assert_eq!(object.size(), attributes.size);
+                object
+            }),
         };
         let place = |key: &ObjectKey| KEYS.iter().position(|known| *known == key.as_str()).unwrap();
         for ((_, key), row) in all::<ObjectRow>(&self.lab.rows) {
@@ -397,6 +448,34 @@ impl Model {
             shown.entry(place(&key)).or_default().push(of(&row.0));
         }
         assert_eq!(shown, self.keys);
+        self.compare_uploads();
+    }
+
+    /// The ranges that a content names, by walking over all of it.
+    fn bytes_of(&self, content: &Content) -> Vec<ExtentRange> {
+        let id = match content {
+            Content::Ranges(ranges) => return ranges.clone(),
+            Content::Manifest(id) => *id,
+        };
+        let head = self.lab.get::<ManifestRow>(&id).unwrap();
+        let pages = (0..head.pages).map(|number| match head.parts {
+            None => self.lab.get::<ManifestPageRow>(&(id, number)).unwrap().ranges,
+            Some(_) => {
+                let page = self.lab.get::<ManifestPartsRow>(&(id, number)).unwrap();
+                page.parts.iter().flat_map(|part| self.bytes_of(&part.content)).collect()
+            }
+        });
+        pages.collect::<Vec<_>>().concat()
+    }
+
+    fn parts_of(&self, content: &Content) -> Vec<(u16, u64)> {
+        let Content::Manifest(id) = content else { return vec![] };
+        let head = self.lab.get::<ManifestRow>(id).unwrap();
+        let Some(of) = head.parts else { return vec![] };
+        let pages = (0..head.pages).map(|number| self.lab.get::<ManifestPartsRow>(&(*id, number)).unwrap());
+        let parts: Vec<_> = pages.flat_map(|page| page.parts).map(|part| (part.number, part.size)).collect();
+        assert_eq!(parts.len(), usize::from(of.count));
+        parts
     }
 
     /// Deletes everything there is: afterwards nothing of it may be left.
@@ -407,7 +486,9 @@ impl Model {
                 self.lab.one(GATE, delete_version(self.bucket, KEYS[at], choice));
             }
         }
-        while !all::<RetirementRow>(&self.lab.rows).is_empty() {
+        self.end_uploads();
+        let waiting = |rows: &MapRows| all::<RetirementRow>(rows).len() + all::<UploadRetirementRow>(rows).len();
+        while waiting(&self.lab.rows) > 0 {
             self.background(&Background::Retire);
         }
         self.lab.pass();
@@ -426,7 +507,21 @@ impl Model {
     }
 }
 
-use crate::rows::object::ExtentRange;
+/// The pages of a manifest of so many times four extents, and the ranges that they name.
+fn pages_of(manifest: ManifestId, stripe: StripeId, pages: u32) -> (Vec<Operation>, Vec<ExtentRange>) {
+    let of_page = |number: u32| (number as u16 * 4)..(number as u16 * 4 + 4);
+    let operation = |number| {
+        let extents = of_page(number).map(|ordinal| in_stripe(stripe, ordinal)).collect();
+        page(manifest, number, extents)
+    };
+    let ranges = (0..pages).flat_map(of_page).map(|ordinal| whole(stripe, ordinal));
+    ((0..pages).map(operation).collect(), ranges.collect())
+}
+
+/// What a copy of a delete marker is answered.
+fn of_a_marker() -> Outcome {
+    Outcome::Refused(Refusal::Malformed { reason: "a delete marker has no bytes".into() })
+}
 
 fn all<R: Row>(rows: &MapRows) -> Vec<(R::Key, R)> {
     let mut all = Vec::new();
