@@ -259,7 +259,7 @@ fn an_abort_in_the_middle_of_a_completion_leaves_nothing() {
     assert_eq!(lab.one(GATE, Operation::AbandonManifest { manifest, session: GATE }), Outcome::Done);
     retire_all(&mut lab);
     assert_no_bytes(&lab);
-    assert_eq!(refusal(&lab.one(REPAIR, Operation::RetireUpload { upload })).is_some(), true, "it is gone");
+    assert!(refusal(&lab.one(REPAIR, Operation::RetireUpload { upload })).is_some(), "it is gone");
 }
 
 #[test]
