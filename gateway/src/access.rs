@@ -85,10 +85,9 @@ impl S3Access for Access {
             let watch = cx.extensions_mut().get::<Arc<BodyWatch>>().ok_or_else(|| s3_error!(InternalError))?;
             let watch = Arc::clone(watch);
             watch.expect(promises, sha256, bytes_max);
-            // The document and what it is parsed into.
             let bytes = declared_length(cx.headers()).map_or(bytes_max, |bytes| bytes.min(bytes_max));
             if bytes > 0 {
-                watch.hold(self.memory.reserve(2 * bytes).await.map_err(Fault::from)?);
+                watch.hold(self.memory.reserve(shape.memory_of(bytes)).await.map_err(Fault::from)?);
             }
         }
         Ok(())
