@@ -46,11 +46,12 @@ fn is_of_bodies(name: &str) -> bool {
     checksum || OF_BODIES.contains(&name)
 }
 
-/// Headers that may only have the value that they have by default.
+/// Headers that may only have the value that they have by default. Bypassing governance is not among them: no version is
+/// retained, so there is nothing to bypass.
 fn judge_value(name: &str, value: &str, owner: &str) -> S3Result<()> {
     let default = match name {
         "x-amz-acl" => matches!(value, "private" | "bucket-owner-full-control" | "bucket-owner-read"),
-        "x-amz-bucket-object-lock-enabled" | "x-amz-bypass-governance-retention" => value.eq_ignore_ascii_case("false"),
+        "x-amz-bucket-object-lock-enabled" => value.eq_ignore_ascii_case("false"),
         "x-amz-object-ownership" => value == "BucketOwnerEnforced",
         "x-amz-request-payer" => value == "requester",
         "x-amz-checksum-mode" => value.eq_ignore_ascii_case("enabled"),
@@ -93,7 +94,6 @@ mod tests {
             ("CreateBucket", "x-amz-bucket-object-lock-enabled", "true"),
             ("CreateBucket", "x-amz-object-ownership", "ObjectWriter"),
             ("DeleteObject", "x-amz-mfa", "1 2"),
-            ("DeleteObject", "x-amz-bypass-governance-retention", "true"),
             ("GetObject", "x-amz-meta-a", "b"),
             ("CopyObject", "x-amz-copy-source-server-side-encryption-customer-key", "k"),
             ("CopyObject", "x-amz-copy-source-range", "bytes=0-1"),
@@ -114,6 +114,7 @@ mod tests {
             ("PutObject", "x-amz-acl", "private"),
             ("PutObject", "x-amz-acl", "bucket-owner-full-control"),
             ("PutObject", "x-amz-storage-class", "STANDARD"),
+            ("DeleteObject", "x-amz-bypass-governance-retention", "true"),
             ("PutObject", "x-amz-meta-colour", "green"),
             ("PutObject", "x-amz-tagging", "a=b"),
             ("CopyObject", "x-amz-meta-colour", "green"),
