@@ -34,8 +34,33 @@ fn a_gibibyte_in_one_request() {
 }
 
 #[test]
+fn a_gibibyte_in_parts() {
+    script("transfer.py");
+}
+
+#[test]
+fn keys_that_others_lose() {
+    script("keys.py");
+}
+
+#[test]
 fn listings() {
     script("listings.py");
+}
+
+#[test]
+fn multipart_uploads() {
+    script("multipart.py");
+}
+
+#[test]
+fn presigned_urls_of_both_versions() {
+    script("presigned.py");
+}
+
+#[test]
+fn versions_copies_and_tags() {
+    script("versions.py");
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! aws-cli, as the README's tour uses it.
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
 use cairn_harness::server::Server;
 use cairn_harness::{Seed, seed};
 use rand::RngExt;
+use sha2::{Digest, Sha256};
 
-use crate::{clients, fresh, run};
+use crate::{clients, fresh, run, tree};
 
 fn aws(server: &Server) -> Option<Command> {
     let key = server.credentials();
@@ -22,24 +23,6 @@ fn aws(server: &Server) -> Option<Command> {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .args(["--endpoint-url", server.endpoint()]);
     Some(command)
-}
-
-/// Relative path to content of every file below a directory.
-fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![root.to_owned()];
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
 }
 
 #[test]
@@ -70,6 +53,45 @@ fn a_tree_of_a_thousand_files_goes_up_and_comes_down() {
     assert!(left.contains("Total Objects: 0"), "{left}");
     run(aws().args(["s3", "rb", "s3://tree"]));
     assert_eq!(run(aws().args(["s3", "ls"])).trim(), "");
+}
+
+/// The SHA-256 of a file.
+fn sha256(path: &Path) -> String {
+    let mut file = BufReader::new(fs::File::open(path).unwrap());
+    let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut block).unwrap() {
+            0 => return hex::encode(hash.finalize()),
+            count => hash.update(&block[..count]),
+        }
+    }
+}
+
+#[test]
+fn a_gibibyte_goes_up_and_comes_down_in_parts() {
+    let home = tempfile::tempdir().unwrap();
+    let server = fresh(&home).start();
+    let Some(mut make) = aws(&server) else { return };
+    let aws = || aws(&server).expect("the clients are there: the first command was made");
+    run(make.args(["s3", "mb", "s3://large"]));
+    let (up, down) = (home.path().join("up"), home.path().join("down"));
+    let mut generator = Seed::take("a gibibyte goes up and comes down").generator();
+    let mut file = BufWriter::new(fs::File::create(&up).unwrap());
+    for _ in 0..1024 {
+        file.write_all(&seed::bytes(&mut generator, 1 << 20)).unwrap();
+    }
+    file.into_inner().unwrap();
+    run(aws().args(["s3", "cp", "--only-show-errors"]).arg(&up).arg("s3://large/gibibyte"));
+    let head = run(aws().args(["s3api", "head-object", "--bucket", "large", "--key", "gibibyte", "--query", "ETag"]));
+    // aws-cli's parts have 8 MiB.
+    assert!(head.contains("-128"), "it did not go up in parts: {head}");
+    run(aws().args(["s3", "cp", "--only-show-errors", "s3://large/gibibyte"]).arg(&down));
+    assert_eq!(sha256(&up), sha256(&down));
+    // On the server: a move is a copy and a delete.
+    run(aws().args(["s3", "mv", "--only-show-errors", "s3://large/gibibyte", "s3://large/moved"]));
+    let listed = run(aws().args(["s3", "ls", "s3://large"]));
+    assert!(listed.contains("1073741824 moved") && listed.lines().count() == 1, "{listed}");
+    run(aws().args(["s3", "rb", "--force", "s3://large"]));
 }
 
 #[test]

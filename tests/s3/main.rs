@@ -4,7 +4,13 @@
 
 mod boto3;
 mod command_line;
+mod model;
+mod other_clients;
+mod rust_sdk;
+mod sdk;
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use cairn_harness::clients::Clients;
@@ -29,4 +35,22 @@ fn run(command: &mut std::process::Command) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?} ended with {}\n{out}\n{err}", output.status);
     out.into_owned()
+}
+
+/// Relative path to content of every file below a directory.
+fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
 }

@@ -77,17 +77,7 @@ impl S3 {
         for (name, value) in signed.iter().map(|(name, value)| (*name, value.as_str())).chain(headers.iter().copied()) {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body)).expect("a well-formed request");
-        let answer = async {
-            let response = self.http.request(request).await.map_err(|error| format!("{error:?}"))?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.map_err(|error| error.to_string())?;
-            Ok::<_, String>((head.status, body.to_bytes()))
-        };
-        match answer.await {
-            Ok((status, body)) => Answer::Said(status, body),
-            Err(what) => Answer::Unknown(what),
-        }
+        send(&self.http, request.body(Full::new(body)).expect("a well-formed request")).await
     }
 
     /// Makes a bucket.
@@ -108,6 +98,26 @@ impl S3 {
     /// Deletes an object.
     pub async fn delete(&self, bucket: &str, key: &str) -> Answer {
         self.request("DELETE", &format!("/{bucket}/{key}"), "", &[], Bytes::new()).await
+    }
+}
+
+/// Sends one request as it is, to a URL that says everything: a presigned one, or one that must be refused.
+pub async fn unsigned(method: &str, url: &str, body: Bytes) -> Answer {
+    let request = hyper::Request::builder().method(method).uri(url).body(Full::new(body));
+    let http = Client::builder(TokioExecutor::new()).build_http();
+    send(&http, request.expect("a well-formed request")).await
+}
+
+async fn send(http: &Client<HttpConnector, Full<Bytes>>, request: hyper::Request<Full<Bytes>>) -> Answer {
+    let answer = async {
+        let response = http.request(request).await.map_err(|error| format!("{error:?}"))?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?;
+        Ok::<_, String>((head.status, body.to_bytes()))
+    };
+    match answer.await {
+        Ok((status, body)) => Answer::Said(status, body),
+        Err(what) => Answer::Unknown(what),
     }
 }
 
