@@ -8,7 +8,7 @@
 //!
 //! Each page counts its parts once more, so the upload is whole until the last operation, whatever happens to whoever
 //! completes it; the manifest of an attempt that came to nothing is given up. Ten thousand parts are some forty entries of
-//! the log, well below a second: no answer is begun before its outcome is known, as AWS does with spaces, so that the
+//! the log, seconds at most: no answer is begun before its outcome is known, as AWS does with spaces, so that the
 //! status always tells the truth. Who completes again what is completed, because no answer came, is answered the same.
 
 use std::sync::Arc;
