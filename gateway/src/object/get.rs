@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use cairn_machine::rows::object::{Checksum, ContentHeaders};
 use http::HeaderMap;
 use s3s::S3Request;
-use s3s::dto::{ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StorageClass, Timestamp};
+use s3s::dto::{
+    ChecksumType, ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StorageClass, Timestamp,
+};
 
 use super::lookup::{self, Found};
 use super::part::{self, Part};
@@ -35,6 +37,8 @@ struct Said {
     content_range: Option<String>,
     content: ContentHeaders,
     checksum: Option<Checksum>,
+    /// Whether the object's own checksum is one of its parts' checksums. What is said of a part says so too.
+    composite: bool,
     e_tag: ETag,
     last_modified: Timestamp,
     metadata: Option<HashMap<String, String>>,
@@ -74,6 +78,7 @@ async fn decide(core: &Core, bucket: &str, key: String, asked: Asked<'_>) -> Res
         content_range: partial.then(|| range::content_range(&range, size)),
         content: attributes.headers.clone(),
         checksum: checksum.filter(|_| asked.checksum),
+        composite: whole.is_some_and(|checksum| checksum.parts.is_some()),
         e_tag: names::etag(&etag),
         last_modified: names::timestamp(*modified),
         metadata: (!attributes.metadata.is_empty()).then(|| attributes.metadata.iter().cloned().collect()),
@@ -111,6 +116,9 @@ macro_rules! answer {
         };
         if let Some(checksum) = &checksum {
             $checksum(checksum, &mut output);
+            if $said.composite {
+                output.checksum_type = Some(ChecksumType::from_static(ChecksumType::COMPOSITE));
+            }
         }
         output
     }};

@@ -5,6 +5,7 @@ mod completions;
 mod copies;
 mod life;
 mod races;
+mod reading;
 
 use bytes::Bytes;
 use cairn_core::units::MIB;

@@ -63,7 +63,6 @@ async fn what_is_not_built_says_so_and_does_nothing() {
         ("PUT", "/bucket/k?renameObject="),
         ("PUT", "/bucket/k?x-id=PutObject&torrent="),
         ("GET", "/bucket/k?torrent="),
-        ("POST", "/bucket/k?uploads="),
         ("POST", "/bucket/k"),
     ] {
         http.ask(method, target).send().await.refused(501, "NotImplemented");
@@ -128,6 +127,20 @@ async fn bodies_that_are_not_what_was_promised() {
     assert!(!silent.headers.contains_key("x-amz-checksum-crc32"));
     let listed = server.http.get("/bucket?list-type=2").await.ok();
     assert_eq!(listed.xml("ChecksumAlgorithm").as_deref(), Some("CRC32"));
+}
+
+#[tokio::test]
+async fn documents_that_are_not_what_was_promised() {
+    let server = bucket().await;
+    server.http.put("/bucket/k", "x").await.ok();
+    let document = "<Delete><Object><Key>k</Key></Object></Delete>";
+    let delete = || server.http.ask("POST", "/bucket?delete=").body(document);
+    delete().header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==").send().await.refused(400, "BadDigest");
+    delete().header("x-amz-checksum-crc32", "AAAAAA==").send().await.refused(400, "BadDigest");
+    let wrong = delete().payload(&crate::support::signer::hash(b"else")).send().await;
+    wrong.refused(400, "XAmzContentSHA256Mismatch");
+    assert_eq!(server.http.get("/bucket/k").await.ok().body, "x", "none of them did anything");
+    assert_eq!(delete().send().await.ok().all("Key"), ["k"]);
 }
 
 #[tokio::test]

