@@ -7,6 +7,7 @@ use cairn_core::{DriveId, Drives};
 use cairn_machine::row::{Row, Table, table_end};
 use cairn_machine::rows::bucket::BucketLedgerRow;
 use cairn_machine::rows::cluster::ClusterRow;
+use cairn_machine::rows::here::HereLedgerRow;
 use cairn_machine::rows::profile::{ProfileId, ProfileRow};
 use cairn_machine::rows::topology::{DriveLedgerRow, DriveRow, DriveState};
 use cairn_machine::{RowError, RowSource};
@@ -84,6 +85,8 @@ pub struct Stored {
     pub versions: u64,
     /// The sizes of all versions.
     pub bytes: u64,
+    /// Bytes of small objects that stand in the metadata until they fill a stripe.
+    pub bytes_in_metadata: u64,
 }
 
 /// One drive.
@@ -122,6 +125,8 @@ pub struct Repair {
     pub chunks_rebuilt: u64,
     /// Their bytes.
     pub bytes_rebuilt: u64,
+    /// Small objects moved from the metadata into stripes since the start.
+    pub objects_packed: u64,
     /// Deleted chunks that were collected since the start.
     pub chunks_collected: u64,
     /// Orphans condemned since the start.
@@ -151,7 +156,13 @@ pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, Ro
     let cluster = ClusterRow::get(rows, &())?;
     let standard = ProfileRow::get(rows, &ProfileId::STANDARD)?;
     let drives = drives(rows, sources.drives)?;
-    let data = data(&redundancy);
+    let stored = stored(rows)?;
+    let mut data = data(&redundancy);
+    if stored.bytes_in_metadata > 0 {
+        // Those objects are as safe as the metadata that they stand in.
+        let metadata = sources.metadata.survives_drives;
+        data.survives_drives = data.survives_drives.map(|drives| drives.min(metadata));
+    }
     let mut reasons = reasons(&redundancy, &drives, sources.faults_waiting);
     if data.survives_drives.is_none() && reasons.is_empty() {
         reasons.push("the data has not been counted yet".to_owned());
@@ -164,7 +175,7 @@ pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, Ro
         standard: standard.map(|row| row.geometry.to_string()).unwrap_or_default(),
         data,
         metadata: sources.metadata.clone(),
-        stored: stored(rows)?,
+        stored,
         drives,
         repair: repair(progress),
     })
@@ -259,6 +270,8 @@ fn stored(rows: &impl RowSource) -> Result<Stored, RowError> {
             std::ops::ControlFlow::Break(())
         }
     })?;
+    let here = HereLedgerRow::get(rows, &())?;
+    total.bytes_in_metadata = here.map_or(0, |ledger| ledger.bytes);
     failed.map_or(Ok(total), Err)
 }
 
@@ -268,6 +281,7 @@ fn repair(progress: Progress) -> Repair {
         waiting_for_a_drive: progress.waiting_for_a_drive,
         chunks_rebuilt: progress.positions_moved,
         bytes_rebuilt: progress.bytes_moved,
+        objects_packed: progress.extents_packed,
         chunks_collected: progress.chunks_collected,
         orphans_condemned: progress.orphans_condemned,
         failures: progress.failures,

@@ -8,6 +8,7 @@ use cairn_erasure::{ReadStripeError, WriteStripeError};
 use cairn_machine::rows::object::Etag;
 use cairn_machine::{Refusal, RowError};
 use cairn_metadata::{ProposeError, ReadError};
+use cairn_placement::PlaceError;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use s3s::{S3Error, s3_error};
 
@@ -122,6 +123,19 @@ impl From<ProposeError> for Fault {
             ProposeError::Closed => Self::Unavailable(error.to_string()),
             ProposeError::Refused(refusal) => Self::of_refusal(refusal),
             ProposeError::TooLarge { .. } => Self::Refused(Refusal::TooLarge),
+        }
+    }
+}
+
+impl From<PlaceError> for Fault {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Busy => Self::Busy,
+            PlaceError::TooFewDrives(cause) => Self::TooFewDrives(cause),
+            PlaceError::Unreadable(error) => Self::Unreadable(error),
+            PlaceError::Rows(error) => Self::Rows(error),
+            PlaceError::Propose(error) => error.into(),
+            PlaceError::Refused(refusal) => Self::of_refusal(refusal),
         }
     }
 }

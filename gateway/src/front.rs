@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cairn_placement::Stripes;
 use s3s::dto::*;
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
@@ -10,7 +11,6 @@ use crate::bucket::unconfigured::{self, methods};
 use crate::budget::MemoryBudget;
 use crate::object::packer::Packer;
 use crate::object::read::ObjectReader;
-use crate::object::stripes::Stripes;
 use crate::{acl, bucket, multipart, object};
 
 /// What operations work with.

@@ -23,11 +23,11 @@ use crate::mended::Routes;
 use crate::object::large::EXTENT_BYTES_MIN;
 use crate::object::packer::Packer;
 use crate::object::read::ObjectReader;
-use crate::object::stripes::Stripes;
 use crate::request_id::RequestIds;
 use crate::seal::SecretSealer;
 use crate::server;
 use crate::service::{RequestBody, Service};
+use cairn_placement::Stripes;
 
 /// The longest XML body that s3s keeps. The guards' bounds are tighter; this is the last line.
 const XML_BYTES_MAX: usize = 8 * MIB as usize;

@@ -19,7 +19,6 @@
 //! - [`guard`]: nothing that a client asks for is silently ignored, one file for each kind of asking
 //! - [`body`], [`digest`]: bytes on their way in, and whether they are what was promised
 //! - [`budget`]: memory, reserved whole before it is used
-//! - [`topology`]: where new data may go
 //! - [`object`], [`bucket`], [`acl`]: the operations; [`tags`] belong to both
 //! - [`outcome`]: one operation, proposed and answered
 //! - [`names`]: between S3's words and ours
@@ -56,7 +55,6 @@ pub mod server;
 pub mod service;
 pub mod signature_v2;
 pub mod tags;
-pub mod topology;
 
 pub use admin::{ADMIN_PREFIX, AdminApi};
 pub use gateway::{ConfigError, Gateway, GatewayConfig, Surroundings};

@@ -32,6 +32,5 @@ pub mod range;
 pub mod read;
 pub mod storage_class;
 pub mod store;
-pub mod stripes;
 pub mod tagging;
 pub mod upload;

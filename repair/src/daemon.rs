@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::{Clock, Drives, StripeId};
-use cairn_erasure::CodingPool;
+use cairn_erasure::{CodingPool, StripeReader};
 use cairn_machine::rows::session::Lease;
 use cairn_machine::{Operation, Outcome};
 use cairn_metadata::Client;
+use cairn_placement::Stripes;
 use futures::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::census;
 use crate::error::RepairError;
 use crate::execute::move_position::Mover;
-use crate::execute::{collect, condemn, remove, retire};
+use crate::execute::{collect, condemn, remove, retire, rewrite};
 use crate::faults::FaultQueue;
 use crate::meter::Meter;
 use crate::plan::{self, Plan};
@@ -32,6 +33,8 @@ pub struct RepairConfig {
     pub census_rest_factor: u32,
     /// How long between two looks for garbage that has come due.
     pub collect_interval: Duration,
+    /// How long between two looks whether enough stands in the metadata to fill a stripe.
+    pub rewrite_interval: Duration,
     /// How many stripes are rebuilt at once. Each holds its own bytes in memory.
     pub stripes_at_once: usize,
     /// How long to wait after a pass in which something failed.
@@ -44,6 +47,7 @@ impl Default for RepairConfig {
             census_interval_min: Duration::from_secs(20),
             census_rest_factor: 100,
             collect_interval: Duration::from_secs(10),
+            rewrite_interval: Duration::from_millis(250),
             stripes_at_once: 2,
             retry_delay: Duration::from_secs(5),
         }
@@ -60,6 +64,8 @@ pub struct RepairDaemon {
     wake: Arc<Notify>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
+    packing: tokio::task::JoinHandle<()>,
+    client: Client,
 }
 
 /// What the daemon needs of the rest.
@@ -83,8 +89,13 @@ impl RepairDaemon {
     /// Starts the loop.
     pub fn start(parts: RepairParts, config: RepairConfig) -> Self {
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let looped = Loop { parts, config, wake: wake.clone(), stop: stop.clone() };
-        Self { wake, stop, task: tokio::spawn(looped.run()) }
+        let RepairParts { client, drives, pool, faults, clock, .. } = &parts;
+        let reader = StripeReader::new(drives.clone(), pool.clone(), faults.clone());
+        let stripes = Stripes::new(client.clone(), drives.clone(), pool.clone(), reader, clock.clone());
+        let (stripes, client, meter) = (Arc::new(stripes), client.clone(), parts.meter.clone());
+        let packing = tokio::spawn(pack(stripes.clone(), meter, config.clone(), stop.clone()));
+        let looped = Loop { parts, stripes, config, wake: wake.clone(), stop: stop.clone() };
+        Self { wake, stop, task: tokio::spawn(looped.run()), packing, client }
     }
 
     /// Asks for a pass now: after a drive's state was changed, for one.
@@ -95,14 +106,46 @@ impl RepairDaemon {
     /// Stops after the step under way and ends the session.
     pub async fn stop(self) {
         self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the repair daemon did not end by itself");
+        for task in [self.task, self.packing] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the repair daemon did not end by itself");
+            }
+        }
+        self.client.close().await;
+    }
+}
+
+/// Packs what stands in the metadata, whatever else is being repaired: writers count on it that there is room.
+async fn pack(stripes: Arc<Stripes>, meter: Meter, config: RepairConfig, stop: CancellationToken) {
+    let mut look = tokio::time::interval(config.rewrite_interval);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = look.tick() => {}
+        }
+        match rewrite::rewrite(&stripes).await {
+            Ok(extents) => meter.update(|progress| progress.extents_packed += extents),
+            Err(error) => {
+                failed(&meter, &error);
+                look.reset_after(config.retry_delay);
+            }
         }
     }
 }
 
+fn failed(meter: &Meter, error: &RepairError) {
+    tracing::warn!(error = error as &dyn std::error::Error, "a step of repair failed");
+    meter.update(|progress| {
+        progress.failures += 1;
+        progress.last_failure = Some(error.to_string());
+    });
+}
+
 struct Loop {
     parts: RepairParts,
+    stripes: Arc<Stripes>,
     config: RepairConfig,
     wake: Arc<Notify>,
     stop: CancellationToken,
@@ -147,7 +190,6 @@ impl Loop {
             let took = self.parts.clock.elapsed().since(began);
             rest = self.config.census_interval_min.max(took * self.config.census_rest_factor);
         }
-        self.parts.client.close().await;
     }
 
     /// Waits for a reason to look again, collecting meanwhile what comes due.
@@ -241,7 +283,7 @@ impl Loop {
             progress.waiting_for_a_drive = 0;
         });
         if !plan.rebuilds.is_empty() {
-            let mover = Mover::new(&self.parts).await?;
+            let mover = Mover::new(&self.parts, &self.stripes).await?;
             let mut rebuilds = futures::stream::iter(plan.rebuilds)
                 .take_until(Box::pin(self.stop.cancelled()))
                 .map(|rebuild| mover.rebuild(rebuild))
@@ -297,11 +339,7 @@ impl Loop {
     }
 
     fn failed(&self, error: &RepairError) {
-        tracing::warn!(error = error as &dyn std::error::Error, "a step of repair failed");
-        self.parts.meter.update(|progress| {
-            progress.failures += 1;
-            progress.last_failure = Some(error.to_string());
-        });
+        failed(&self.parts.meter, error);
     }
 }
 

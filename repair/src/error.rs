@@ -3,6 +3,7 @@
 use cairn_core::{ChunkError, DriveId, StripeId};
 use cairn_machine::{Refusal, RowError};
 use cairn_metadata::{ProposeError, ReadError};
+use cairn_placement::PlaceError;
 
 /// What stopped a pass or one step of it.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum RepairError {
     /// No drive is left to place the position on. It waits for one.
     #[error("no drive is free for a position of {0}")]
     NoDrive(StripeId),
+    /// A stripe could not be placed or committed. What was to be in it stays where it is.
+    #[error("a stripe could not be written")]
+    Place(#[from] PlaceError),
     /// The drive read something else back than was written. Its position goes elsewhere.
     #[error("drive {0} does not read back what was written")]
     ReadBack(DriveId),

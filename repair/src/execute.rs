@@ -6,3 +6,4 @@ pub mod condemn;
 pub mod move_position;
 pub mod remove;
 pub mod retire;
+pub mod rewrite;

@@ -8,7 +8,8 @@
 //!
 //! - [`census`]: one pass over all stripes beside what each drive says it holds; finds what is missing and what is orphaned
 //! - [`plan`]: what is to be done, as data; a plan runs twice without harm
-//! - [`execute`]: one file for each way to act: move a position, collect garbage, retire a manifest, condemn an orphan
+//! - [`execute`]: one file for each way to act: move a position, rewrite what
+//!   stands in the metadata, collect garbage, retire a manifest, condemn an orphan
 //! - [`faults`]: what readers reported, bounded, between two passes
 //! - [`meter`]: how safe the data is at the moment, and how that is known
 //! - [`daemon`]: the loop around it; holds the lease, so that one daemon acts at a time

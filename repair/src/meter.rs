@@ -57,6 +57,8 @@ pub struct Progress {
     pub last_failure: Option<String>,
     /// Chunks deleted since the start.
     pub chunks_collected: u64,
+    /// Extents moved from the metadata into stripes since the start.
+    pub extents_packed: u64,
     /// Orphans condemned since the start.
     pub orphans_condemned: u64,
     /// Passes finished since the start.

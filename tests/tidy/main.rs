@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 700;
 
 /// What each crate may depend on. Arrows run one way; tests and benches may use what they like.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("cairn-core", &[]),
     ("cairn-journal", &["cairn-core"]),
     ("cairn-erasure", &["cairn-core"]),
@@ -20,8 +20,9 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("cairn-oplog", &["cairn-core", "cairn-journal"]),
     ("cairn-rows", &["cairn-core", "cairn-journal"]),
     ("cairn-metadata", &["cairn-core", "cairn-journal", "cairn-machine", "cairn-oplog", "cairn-rows"]),
-    ("cairn-gateway", &["cairn-core", "cairn-erasure", "cairn-machine", "cairn-metadata"]),
-    ("cairn-repair", &["cairn-core", "cairn-erasure", "cairn-machine", "cairn-metadata"]),
+    ("cairn-placement", &["cairn-core", "cairn-erasure", "cairn-machine", "cairn-metadata"]),
+    ("cairn-gateway", &["cairn-core", "cairn-erasure", "cairn-machine", "cairn-metadata", "cairn-placement"]),
+    ("cairn-repair", &["cairn-core", "cairn-erasure", "cairn-machine", "cairn-metadata", "cairn-placement"]),
     ("cairn-harness", &["cairn", "cairn-core"]),
 ];
 

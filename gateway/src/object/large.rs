@@ -17,11 +17,11 @@ use cairn_core::units::{MIB, VERSION_RANGES_MAX};
 use cairn_machine::Outcome;
 use cairn_machine::operation::{NewContent, NewExtent};
 use cairn_machine::rows::profile::ProfileId;
+use cairn_placement::{Packing, PendingExtent, Placed, Stripes};
 use tokio::task::JoinHandle;
 
 use super::manifest::PendingManifest;
 use super::purpose::{Destination, Purpose};
-use super::stripes::{Packing, PendingExtent, Placed, Stripes};
 use super::upload::Upload;
 use crate::digest::{BodyHasher, Digests};
 use crate::fault::Fault;
@@ -68,13 +68,13 @@ pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Resul
         let data = upload.take(length).await?;
         hashing.add(data.clone(), Arc::clone(&memory)).await;
         let (bucket, key, part) = (to.bucket, to.key.clone(), to.part);
-        let pending = PendingExtent { bucket, key, part, offset, data };
+        let pending = PendingExtent { id: None, bucket, key, part, offset, data };
         let stripes = Arc::clone(stripes);
         // A task of its own: should the client vanish, the memory is held for as long as drives still work with it.
         flushes.push_back(tokio::spawn(async move {
             let placed = stripes.place(Packing::Large, &[pending]).await;
             drop(memory);
-            placed
+            placed.map_err(Fault::from)
         }));
         offset += length;
     }

@@ -5,21 +5,25 @@
 //! put --+--> bounded queue --> one flush --+--> answered      while flushes are under way, the next one gathers
 //! put --+                                  +--> answered
 //! ```
-//! A flush codes what has gathered as one stripe, waits until it is durable, and commits all of it in one proposal. Alone,
-//! a small PUT waits for nobody: there is no timer here. In a crowd a flush lets everybody have a turn who is ready to
+//! A flush codes what has gathered as one stripe, waits until it is durable, and commits all of it in one proposal. What is
+//! too little for a stripe travels in the proposal itself and stands in the metadata until a rewrite packs it: a lone small
+//! PUT costs the log's syncs and no others, and leaves no tiny stripe behind. Alone, a small PUT waits for nobody: there is
+//! no timer here. In a crowd a flush lets everybody have a turn who is ready to
 //! run, for as long as that brings more: the clients that the flush before has answered come back a moment later, and
 //! the first of them must not leave alone.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_core::units::{MIB, STRIPE_EXTENTS_MAX};
-use cairn_machine::operation::NewContent;
-use cairn_machine::{Outcome, Refusal};
+use cairn_core::ExtentId;
+use cairn_core::units::{KIB, MIB, STRIPE_EXTENTS_MAX};
+use cairn_machine::operation::{NewContent, NewExtent, NewPlace};
+use cairn_machine::rows::here::HereLedgerRow;
+use cairn_machine::{Outcome, Refusal, Row};
+use cairn_placement::{Packing, PendingExtent, Stripes};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::purpose::{Destination, Purpose};
-use super::stripes::{Packing, PendingExtent, Stripes};
 use crate::budget::Reservation;
 use crate::fault::Fault;
 
@@ -32,6 +36,12 @@ const FLUSHES_MAX: usize = 2;
 /// How many objects may wait to be gathered: two stripes' worth. Their memory is reserved, so this bounds only how long
 /// the line is; who comes later waits before it.
 const QUEUE_MAX: usize = 2 * STRIPE_EXTENTS_MAX;
+
+/// A flush of at most this many bytes stands in the metadata for now.
+const HERE_FLUSH_BYTES_MAX: usize = 64 * KIB as usize;
+
+/// While this much stands there, every flush is coded at once: the metadata is no place for what does not stop coming.
+const HERE_BYTES_MAX: u64 = 64 * MIB;
 
 /// How many turns a flush gives to a crowd: each takes as long as everybody who can run needs for a step.
 const TURNS_MAX: usize = 8;
@@ -196,12 +206,48 @@ fn repeated(fault: &Fault) -> Fault {
 }
 
 async fn store(stripes: &Stripes, objects: Vec<SmallObject>) -> Result<Vec<Outcome>, Fault> {
+    let bytes: usize = objects.iter().map(|object| object.data.len()).sum();
+    if bytes <= HERE_FLUSH_BYTES_MAX && standing_here(stripes)? + bytes as u64 <= HERE_BYTES_MAX {
+        store_here(stripes, objects).await
+    } else {
+        store_in_stripe(stripes, objects).await
+    }
+}
+
+/// How many bytes stand in the metadata, as far as this node knows: a bound that others may pass for a moment, and no
+/// promise.
+fn standing_here(stripes: &Stripes) -> Result<u64, Fault> {
+    let ledger = HereLedgerRow::get(&stripes.client.read_stale(), &())?;
+    Ok(ledger.map_or(0, |ledger| ledger.bytes))
+}
+
+/// The bytes travel in the log, and are as durable as the commit.
+async fn store_here(stripes: &Stripes, objects: Vec<SmallObject>) -> Result<Vec<Outcome>, Fault> {
+    let ticket = stripes.client.begin_write();
+    let session = ticket.id().session;
+    let mut operations = Vec::with_capacity(objects.len());
+    let mut held = Vec::with_capacity(objects.len());
+    for (object, ordinal) in objects.into_iter().zip(0u16..) {
+        let SmallObject { to: Destination { bucket, key, .. }, purpose, data, memory } = object;
+        let length = u32::try_from(data.len()).expect("a flush that stands here is short");
+        let id = ExtentId { write: ticket.id(), ordinal };
+        let extent = NewExtent { id, length, place: NewPlace::Here(Vec::from(data).into()) };
+        operations.push(purpose.operation(bucket, key, NewContent::Extents(vec![extent]), session));
+        held.push(memory);
+    }
+    // The log has a copy of the operations, and bounds of its own.
+    let outcomes = stripes.client.propose(operations).await?;
+    drop((ticket, held));
+    Ok(outcomes)
+}
+
+async fn store_in_stripe(stripes: &Stripes, objects: Vec<SmallObject>) -> Result<Vec<Outcome>, Fault> {
     let mut pending = Vec::with_capacity(objects.len());
     let mut held = Vec::with_capacity(objects.len());
     let mut asked = Vec::with_capacity(objects.len());
     for object in objects {
         let SmallObject { to: Destination { bucket, key, part, .. }, purpose, data, memory } = object;
-        pending.push(PendingExtent { bucket, key: key.clone(), part, offset: 0, data });
+        pending.push(PendingExtent { id: None, bucket, key: key.clone(), part, offset: 0, data });
         asked.push((bucket, key, purpose));
         held.push(memory);
     }

@@ -17,6 +17,7 @@ mod content;
 mod context;
 mod extent;
 mod garbage;
+mod here;
 mod manifest;
 mod object;
 mod request;

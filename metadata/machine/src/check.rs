@@ -61,6 +61,7 @@ pub const CHECKERS: &[Checker] = &[
     Checker { name: "references_balance", invariant: 11, run: contents::references_balance },
     Checker { name: "stripe_lives_balance", invariant: 11, run: contents::stripe_lives_balance },
     Checker { name: "bucket_ledgers_balance", invariant: 11, run: ledgers::bucket_ledgers_balance },
+    Checker { name: "here_balances", invariant: 11, run: ledgers::here_balances },
     Checker { name: "drive_ledgers_balance", invariant: 11, run: ledgers::drive_ledgers_balance },
     Checker { name: "upload_ledgers_balance", invariant: 11, run: uploads::upload_ledgers_balance },
     Checker { name: "parts_have_an_upload", invariant: 11, run: uploads::parts_have_an_upload },

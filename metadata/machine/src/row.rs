@@ -72,6 +72,10 @@ pub enum Table {
     Stripe = 0x39,
     /// How much of a stripe still lives.
     StripeLive = 0x3A,
+    /// Extents whose bytes stand in their rows.
+    Here = 0x3B,
+    /// How much those are, counted.
+    HereLedger = 0x3C,
     /// Chunks that nothing refers to any more.
     Garbage = 0x40,
     /// Manifests that are being taken apart.

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod extent;
 pub mod garbage;
+pub mod here;
 pub mod manifest;
 pub mod object;
 pub mod profile;

@@ -24,6 +24,7 @@ use crate::rows::cluster::ClusterRow;
 use crate::rows::config::{BucketConfig, BucketConfigRow, ConfigKind};
 use crate::rows::extent::{ExtentPlace, ExtentRow};
 use crate::rows::garbage::{GarbageKey, GarbageRow};
+use crate::rows::here::{HereLedgerRow, HereRow};
 use crate::rows::manifest::{
     ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, ManifestState, PartOfObject, PartsOf, RetirementRow,
 };
@@ -188,6 +189,10 @@ fn every_row(on: &mut impl Examples) {
     on.row("extent_stripe", &extent(), extent_row(ExtentPlace::Stripe { stripe: StripeId(write(9)), offset: 4096 }));
     on.row("stripe", &StripeId(write(9)), StripeRow { shape: shape(), positions: placed() });
     on.row("stripe_live", &StripeId(write(9)), StripeLiveRow { extents: 64, bytes: 1 << 20 });
+    let here_row = HereRow { bucket: BucketId(9 << 16), key: key(), version: Some(version()), part: None };
+    on.row("here", &extent(), here_row.clone());
+    on.row("here_part", &extent(), HereRow { version: None, part: Some(10_000), ..here_row });
+    on.row("here_ledger", &(), HereLedgerRow { extents: 1 << 20, bytes: 64 << 20 });
     on.row("garbage", &garbage(), GarbageRow { drive: DriveId(2), bytes: 6400 });
     on.row("retirement", &ManifestId(write(3)), RetirementRow { next_page: 1 });
     on.row("object_uploaded", &(BucketId(9 << 16), key()), uploaded());

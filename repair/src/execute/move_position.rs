@@ -1,17 +1,15 @@
 //! Moving one position of a stripe: read any k, code the lost one, write it under a new name, read it back from the
 //! device, and only then propose it. Done is what the log answered (invariant 10).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn_core::ring::{Ring, RingDrive};
-use cairn_core::{ChunkName, DriveId, NodeId, StripeId};
-use cairn_erasure::{ChunkPlace, ChunkSource, StripePlaces, StripeReader};
+use cairn_core::{ChunkName, DriveId, StripeId};
+use cairn_erasure::{ChunkPlace, ChunkSource, StripePlaces};
 use cairn_machine::rows::stripe::{PlacedChunk, StripeRow};
-use cairn_machine::rows::topology::{DriveRow, DriveState, NodeRow};
-use cairn_machine::{Operation, Outcome, Row, RowSource};
+use cairn_machine::{Operation, Outcome};
+use cairn_placement::{Layout, Stripes};
 
-use crate::census::drive_states;
 use crate::daemon::RepairParts;
 use crate::error::RepairError;
 use crate::plan::Rebuild;
@@ -20,29 +18,18 @@ use crate::plan::Rebuild;
 #[derive(Debug)]
 pub struct Mover<'a> {
     parts: &'a RepairParts,
-    reader: StripeReader,
-    ring: Ring,
-    active: BTreeSet<DriveId>,
+    stripes: &'a Stripes,
+    layout: Arc<Layout>,
     /// Drives that failed during this plan: the next position does not try them again.
     failed: Mutex<BTreeSet<DriveId>>,
 }
 
 impl<'a> Mover<'a> {
     /// Reads the topology.
-    pub async fn new(parts: &'a RepairParts) -> Result<Self, RepairError> {
-        let view = parts.client.read().await?;
-        let states = drive_states(&view)?;
-        let zones = zones(&view, &states)?;
-        let active: BTreeSet<DriveId> =
-            states.iter().filter(|(_, row)| row.state == DriveState::Active).map(|(&id, _)| id).collect();
-        let ring = Ring::new(states.iter().filter(|(id, _)| active.contains(id)).map(|(&drive, row)| RingDrive {
-            drive,
-            node: row.node,
-            zone: zones.get(&row.node).cloned().unwrap_or_default(),
-            weight: row.weight,
-        }));
-        let reader = StripeReader::new(parts.drives.clone(), parts.pool.clone(), parts.faults.clone());
-        Ok(Self { parts, reader, ring, active, failed: Mutex::default() })
+    pub async fn new(parts: &'a RepairParts, stripes: &'a Stripes) -> Result<Self, RepairError> {
+        // Read for its own sake: from here on this node's rows are as new as the plan's.
+        drop(parts.client.read().await?);
+        Ok(Self { parts, stripes, layout: stripes.topology.layout()?, failed: Mutex::default() })
     }
 
     /// Rebuilds a stripe's missing positions, one after the other; what came of each.
@@ -82,6 +69,7 @@ impl<'a> Mover<'a> {
         };
         let now = self.parts.clock.wall();
         let record = self
+            .stripes
             .reader
             .chunk_anew(&places, position, ChunkSource::Others, to.write, now)
             .await
@@ -116,22 +104,12 @@ impl<'a> Mover<'a> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let usable = |drive: DriveId| {
             let writable = self.parts.drives.get(drive).is_ok_and(|store| store.health().writable.is_ok());
-            self.active.contains(&drive) && writable && !failed.contains(&drive)
+            self.layout.is_active(drive) && writable && !failed.contains(&drive)
         };
-        self.ring.next(stripe, &others, &usable).ok_or(RepairError::NoDrive(stripe))
+        self.layout.ring.next(stripe, &others, &usable).ok_or(RepairError::NoDrive(stripe))
     }
 
     fn give_up_on(&self, drive: DriveId) {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(drive);
     }
-}
-
-fn zones(rows: &impl RowSource, drives: &BTreeMap<DriveId, DriveRow>) -> Result<BTreeMap<NodeId, String>, RepairError> {
-    let mut zones = BTreeMap::new();
-    for node in drives.values().map(|row| row.node) {
-        if let Some(row) = NodeRow::get(rows, &node)? {
-            zones.insert(node, row.zone);
-        }
-    }
-    Ok(zones)
 }

@@ -4,6 +4,7 @@ use cairn_core::units::VERSION_RANGES_MAX;
 use cairn_core::{BucketId, ObjectKey, SessionId, VersionId};
 
 use crate::apply::context::Context;
+use crate::apply::here::Owner;
 use crate::apply::transaction::{Stop, Transaction, malformed};
 use crate::apply::{extent, manifest, object, slice};
 use crate::operation::{ByteRange, NewContent, NewPlace};
@@ -24,6 +25,7 @@ pub(crate) fn take_over<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
     context: &Context<'_>,
     profile: ProfileId,
+    owner: Owner<'_>,
     content: &NewContent,
     of: Option<UploadId>,
     session: SessionId,
@@ -37,7 +39,7 @@ pub(crate) fn take_over<S: RowSource + ?Sized>(
             if here.map(|extent| u64::from(extent.length)).sum::<u64>() > HERE_TOTAL_MAX {
                 return Err(malformed("more bytes here than one version may have"));
             }
-            let (ranges, bytes) = extent::add(rows, context, extents, profile)?;
+            let (ranges, bytes) = extent::add(rows, context, extents, profile, Some(owner))?;
             Ok((Content::Ranges(ranges), bytes))
         }
         NewContent::Manifest(id) => Ok((Content::Manifest(*id), manifest::adopt(rows, context, *id, of, session)?)),

@@ -7,9 +7,10 @@ use cairn_core::units::EXTENT_BYTES_MAX;
 use cairn_core::{ExtentId, StripeId, StripeShape};
 
 use crate::apply::context::Context;
+use crate::apply::here::Owner;
 use crate::apply::session::judge_write;
-use crate::apply::stripe;
 use crate::apply::transaction::{Stop, Transaction, malformed};
+use crate::apply::{here, stripe};
 use crate::operation::{NewExtent, NewPlace};
 use crate::outcome::{Outcome, Refusal};
 use crate::row::Row;
@@ -29,12 +30,14 @@ const RELEASE_BYTES_MAX: usize = 2 * HERE_BYTES_MAX as usize + RELEASE_ROWS_MAX 
 /// Rows that whoever releases in steps needs for itself: what names the ranges, and where it stands.
 const SPARE_ROWS: usize = 8;
 
-/// Takes over the extents of a write, each with one reference. Returns the ranges that name them, and their bytes.
+/// Takes over the extents of a write, each with one reference. Returns the ranges that name them, and their bytes. Without
+/// an owner none may stand here.
 pub(crate) fn add<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
     context: &Context<'_>,
     extents: &[NewExtent],
     profile: ProfileId,
+    owner: Option<Owner<'_>>,
 ) -> Result<(Vec<ExtentRange>, u64), Stop> {
     let mut ranges = Vec::with_capacity(extents.len());
     let mut bytes = 0;
@@ -60,8 +63,10 @@ pub(crate) fn add<S: RowSource + ?Sized>(
         if rows.get_at::<ExtentRow>(&key)?.is_some() {
             return Err(malformed("the extent exists"));
         }
-        if let ExtentPlace::Stripe { stripe, .. } = &place {
-            stripe::gain(rows, *stripe, new.length)?;
+        match (&place, owner) {
+            (ExtentPlace::Stripe { stripe, .. }, _) => stripe::gain(rows, *stripe, new.length)?,
+            (ExtentPlace::Here { .. }, Some(owner)) => here::add(rows, new.id, new.length, owner)?,
+            (ExtentPlace::Here { .. }, None) => return Err(malformed("a manifest's extents lie in stripes")),
         }
         rows.put_at(&key, ExtentRow { place, length: new.length, references: 1, profile })?;
         ranges.push(ExtentRange { extent: new.id, offset: 0, length: new.length });
@@ -136,7 +141,7 @@ pub(crate) fn release<S: RowSource + ?Sized>(
     rows.remove::<ExtentRow>(&range.extent)?;
     match row.place {
         ExtentPlace::Stripe { stripe, .. } => stripe::lose(rows, context, stripe, row.length),
-        ExtentPlace::Here { .. } => Ok(()),
+        ExtentPlace::Here { .. } => here::remove(rows, range.extent, row.length),
     }
 }
 
@@ -166,8 +171,9 @@ pub(crate) fn move_to<S: RowSource + ?Sized>(
     let place = ExtentPlace::Stripe { stripe: to, offset };
     let moved = ExtentRow { place, length: row.length, references: row.references, profile: row.profile };
     rows.put(&extent, moved)?;
-    if let Some(old) = now {
-        stripe::lose(rows, context, old, row.length)?;
+    match now {
+        Some(old) => stripe::lose(rows, context, old, row.length)?,
+        None => here::remove(rows, extent, row.length)?,
     }
     Ok(Outcome::Done)
 }

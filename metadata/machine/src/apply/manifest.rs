@@ -41,7 +41,7 @@ pub(crate) fn add_page<S: RowSource + ?Sized>(
     }
     judge_write(rows, id.0)?;
     let head = pending(rows, id, page)?;
-    let (ranges, bytes) = extent::add(rows, context, extents, profile)?;
+    let (ranges, bytes) = extent::add(rows, context, extents, profile, None)?;
     append(rows, id, head, ranges, bytes)
 }
 

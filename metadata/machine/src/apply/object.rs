@@ -20,6 +20,7 @@ use cairn_core::{BucketId, ObjectKey, SessionId, VersionId};
 use crate::apply::condition::judge;
 use crate::apply::content;
 use crate::apply::context::Context;
+use crate::apply::here::Owner;
 use crate::apply::session::alive;
 use crate::apply::transaction::{Stop, Transaction, malformed};
 use crate::operation::{Conditions, NewContent, VersionChoice};
@@ -53,7 +54,8 @@ pub(crate) fn put<S: RowSource + ?Sized>(
     judge(conditions, object.newest.as_deref())?;
     alive(rows, session)?;
     // What comes is counted before what goes: a copy onto itself must not lose its own bytes in between.
-    let (content, bytes) = content::take_over(rows, context, attributes.profile, content, of, session)?;
+    let owner = Owner { bucket, key, version: Some(context.version()), part: None };
+    let (content, bytes) = content::take_over(rows, context, attributes.profile, owner, content, of, session)?;
     if bytes != attributes.size {
         return Err(malformed("the size is not that of the bytes"));
     }

@@ -122,6 +122,23 @@ impl Lab {
         ChosenPart { number, version: VersionId { index: self.index, ordinal: 1 } }
     }
 
+    /// A part whose bytes stand in the metadata.
+    pub(super) fn part_here(
+        &mut self,
+        bucket: BucketId,
+        name: &str,
+        upload: UploadId,
+        number: u16,
+        length: u32,
+    ) -> ChosenPart {
+        let id = ExtentId { write: self.write(GATE), ordinal: 0 };
+        let place = NewPlace::Here(vec![number as u8; length as usize].into());
+        let content = NewContent::Extents(vec![NewExtent { id, length, place }]);
+        let put = put_part(bucket, name, upload, number, u64::from(length), content);
+        assert!(matches!(self.one(GATE, put), Outcome::PartPut { .. }));
+        ChosenPart { number, version: VersionId { index: self.index, ordinal: 0 } }
+    }
+
     /// What needs no session.
     pub(super) fn alone(&mut self, operation: Operation) -> Outcome {
         self.entry(vec![Proposal { request: None, operations: vec![operation] }]).remove(0).remove(0)

@@ -26,6 +26,7 @@ use crate::rows::cluster::ClusterRow;
 use crate::rows::config::BucketConfigRow;
 use crate::rows::extent::ExtentRow;
 use crate::rows::garbage::GarbageRow;
+use crate::rows::here::{HereLedgerRow, HereRow};
 use crate::rows::manifest::{ManifestPageRow, ManifestPartsRow, ManifestRow, RetirementRow};
 use crate::rows::object::{ObjectRow, OlderVersionRow};
 use crate::rows::profile::ProfileRow;
@@ -137,6 +138,8 @@ tables! {
     extents: ExtentRow,
     stripes: StripeRow,
     stripe_lives: StripeLiveRow,
+    here: HereRow,
+    here_ledger: HereLedgerRow,
     garbage: GarbageRow,
     retirements: RetirementRow,
     upload_retirements: UploadRetirementRow,

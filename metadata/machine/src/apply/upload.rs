@@ -13,6 +13,7 @@ use cairn_core::units::{MANIFEST_PAGE_PARTS_MAX, OBJECT_BYTES_MAX, PARTS_MAX, PU
 use cairn_core::{BucketId, ObjectKey, SessionId};
 
 use crate::apply::context::Context;
+use crate::apply::here::Owner;
 use crate::apply::manifest;
 use crate::apply::session::{alive, judge_write};
 use crate::apply::transaction::{Stop, Transaction, malformed, unknown};
@@ -84,7 +85,8 @@ pub(crate) fn put_part<S: RowSource + ?Sized>(
     }
     let profile = open(rows, bucket, key, upload)?.profile;
     alive(rows, session)?;
-    let (content, bytes) = content::take_over(rows, context, profile, new, None, session)?;
+    let owner = Owner { bucket, key, version: None, part: Some(number) };
+    let (content, bytes) = content::take_over(rows, context, profile, owner, new, None, session)?;
     if bytes != size {
         return Err(malformed("the size is not that of the bytes"));
     }

@@ -6,6 +6,8 @@ use cairn_core::{BucketId, DriveId};
 
 use super::Loaded;
 use crate::rows::bucket::BucketLedgerRow;
+use crate::rows::extent::ExtentPlace;
+use crate::rows::here::HereLedgerRow;
 use crate::rows::topology::DriveLedgerRow;
 
 /// Each bucket's ledger counts its objects, versions and bytes.
@@ -40,6 +42,28 @@ pub(super) fn drive_ledgers_balance(rows: &Loaded, found: &mut Vec<String>) {
         ledger.garbage_bytes += u64::from(row.bytes);
     }
     compare(&counted, &rows.drive_ledgers, found);
+}
+
+/// What stands in the metadata is found and counted.
+pub(super) fn here_balances(rows: &Loaded, found: &mut Vec<String>) {
+    let mut counted = HereLedgerRow::default();
+    for (id, extent) in &rows.extents {
+        let here = matches!(extent.place, ExtentPlace::Here { .. });
+        if here != rows.here.contains_key(id) {
+            found.push(format!("{id:?} stands here is {here}, and its row says otherwise"));
+        }
+        if here {
+            counted.extents += 1;
+            counted.bytes += u64::from(extent.length);
+        }
+    }
+    for id in rows.here.keys().filter(|id| !rows.extents.contains_key(id)) {
+        found.push(format!("{id:?} is to stand here and is not there"));
+    }
+    let says = rows.here_ledger;
+    if says.unwrap_or_default() != counted || says.is_some_and(|ledger| ledger.extents == 0) {
+        found.push(format!("the ledger says that {says:?} stands here, and there is {counted:?}"));
+    }
 }
 
 pub(super) fn compare<K: Ord + core::fmt::Debug, L: PartialEq + core::fmt::Debug>(

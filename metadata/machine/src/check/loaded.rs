@@ -11,6 +11,7 @@ use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow};
 use crate::rows::config::{BucketConfigRow, ConfigKind};
 use crate::rows::extent::ExtentRow;
 use crate::rows::garbage::{GarbageKey, GarbageRow};
+use crate::rows::here::{HereLedgerRow, HereRow};
 use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, RetirementRow};
 use crate::rows::object::{Content, ObjectRow, OlderVersionRow};
 use crate::rows::session::{LeaseRow, SessionRow, SlotRow};
@@ -43,6 +44,8 @@ pub struct Loaded {
     pub(super) lives: BTreeMap<StripeId, StripeLiveRow>,
     pub(super) drives: BTreeMap<DriveId, DriveRow>,
     pub(super) drive_ledgers: BTreeMap<DriveId, DriveLedgerRow>,
+    pub(super) here: BTreeMap<ExtentId, HereRow>,
+    pub(super) here_ledger: Option<HereLedgerRow>,
     pub(super) garbage: BTreeMap<GarbageKey, GarbageRow>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
     pub(super) slots: BTreeMap<(SessionId, u16), SlotRow>,
@@ -88,6 +91,8 @@ impl Loaded {
             lives: table(rows)?,
             drives: table(rows)?,
             drive_ledgers: table(rows)?,
+            here: table(rows)?,
+            here_ledger: HereLedgerRow::get(rows, &())?,
             garbage: table(rows)?,
             sessions: table(rows)?,
             slots: table(rows)?,

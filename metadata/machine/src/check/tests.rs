@@ -13,6 +13,7 @@ use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow, Versioning}
 use crate::rows::config::{BucketConfig, BucketConfigRow, ConfigKind};
 use crate::rows::extent::{ExtentPlace, ExtentRow};
 use crate::rows::garbage::{GarbageKey, GarbageRow};
+use crate::rows::here::HereLedgerRow;
 use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow, ManifestState};
 use crate::rows::object::{
     Attributes, Content, ContentHeaders, Etag, ExtentRange, ObjectRow, OlderVersionRow, VersionKind,
@@ -181,6 +182,7 @@ fn every_checker_can_fail() {
             "bucket_ledgers_balance",
             Box::new(|rows| put(rows, &BUCKET, BucketLedgerRow { objects: 1, versions: 1, bytes: 11 })),
         ),
+        ("here_balances", Box::new(|rows| put(rows, &(), HereLedgerRow { extents: 1, bytes: 5 }))),
         ("drive_ledgers_balance", Box::new(|rows| put(rows, &DriveId(2), DriveLedgerRow::default()))),
         (
             "manifests_are_whole",

@@ -318,36 +318,6 @@ fn a_long_object_comes_and_goes_in_steps() {
 }
 
 #[test]
-fn a_page_whose_release_is_too_much_for_one_step_takes_several() {
-    let (mut lab, bucket) = Lab::formed();
-    let manifest = ManifestId(lab.write(GATE));
-    // 64 extents of 64 KiB stand in their rows: 4 MiB, four times what one operation may touch.
-    let mut wrote = 0;
-    for number in 0..8 {
-        let extents = (0..8)
-            .map(|ordinal| NewExtent {
-                id: ExtentId { write: lab.write(GATE), ordinal },
-                length: 65_536,
-                place: NewPlace::Here(vec![number as u8; 65_536].into()),
-            })
-            .collect();
-        assert_eq!(lab.one(GATE, page(manifest, number, extents)), Outcome::Done);
-        wrote += 8 * 65_536;
-    }
-    let put = put_with(bucket, "a", wrote, NewContent::Manifest(manifest), Conditions::default());
-    assert!(matches!(lab.one(GATE, put), Outcome::Put { .. }));
-    lab.one(GATE, delete(bucket, "a"));
-    let mut steps = 0;
-    while let Some(row) = lab.get::<RetirementRow>(&manifest) {
-        let retire = Operation::RetirePage { manifest, page: row.next_page };
-        assert_eq!(lab.one(REPAIR, retire), Outcome::Done);
-        steps += 1;
-        assert!(steps < 100, "each step makes progress");
-    }
-    assert!(!lab.rows.0.keys().any(|key| key[0] == Table::Extent as u8));
-}
-
-#[test]
 fn what_a_dead_session_left_half_written_is_given_up() {
     let (mut lab, _) = Lab::formed();
     let (manifest, stripe) = (ManifestId(lab.write(GATE)), StripeId(lab.write(GATE)));

@@ -23,7 +23,7 @@ use cairn_machine::rows::stripe::PlacedChunk;
 use cairn_machine::{Outcome, Refusal};
 use cairn_metadata::{Client, WriteTicket};
 
-use crate::fault::Fault;
+use crate::PlaceError;
 use crate::topology::{Layout, Topology, Usable};
 
 /// How often a stripe is built again because drives failed under it, each time with the geometry that the rest allows.
@@ -33,6 +33,8 @@ const ATTEMPTS_MAX: usize = 4;
 /// Bytes on their way into a stripe.
 #[derive(Debug, Clone)]
 pub struct PendingExtent {
+    /// Its name, where it has one already and only its place changes; none for new bytes.
+    pub id: Option<ExtentId>,
     /// The bucket of the object.
     pub bucket: BucketId,
     /// Its key.
@@ -98,7 +100,7 @@ impl Stripes {
 
     /// What a write of so many bytes takes in memory: the bytes and their parity, by the geometry of the stripe before.
     /// Drives come and go seldom, and asking all of them costs more than a small object.
-    pub fn footprint(&self, bytes: u64) -> Result<u64, Fault> {
+    pub fn footprint(&self, bytes: u64) -> Result<u64, PlaceError> {
         let geometry = *self.last_geometry.lock().unwrap_or_else(PoisonError::into_inner);
         let geometry = match geometry {
             Some(geometry) => geometry,
@@ -111,7 +113,7 @@ impl Stripes {
     }
 
     /// Codes extents together as one stripe and returns when every chunk of it is durable.
-    pub async fn place(&self, packing: Packing, pending: &[PendingExtent]) -> Result<Placed, Fault> {
+    pub async fn place(&self, packing: Packing, pending: &[PendingExtent]) -> Result<Placed, PlaceError> {
         let mut left = usize::MAX;
         let mut last = None;
         for _ in 0..ATTEMPTS_MAX {
@@ -129,7 +131,7 @@ impl Stripes {
                 }
             }
         }
-        Err(Fault::TooFewDrives(last))
+        Err(PlaceError::TooFewDrives(last))
     }
 
     async fn place_as(
@@ -148,7 +150,7 @@ impl Stripes {
         let mut builder = StripeBuilder::new(StripeId(ticket.id()), geometry, block_bytes, self.clock.wall());
         for (extent, ordinal) in pending.iter().zip(0u16..) {
             builder.push(StripeExtent {
-                id: ExtentId { write: ticket.id(), ordinal },
+                id: extent.id.unwrap_or(ExtentId { write: ticket.id(), ordinal }),
                 bucket: extent.bucket,
                 key: extent.key.clone(),
                 version: None,
@@ -169,7 +171,7 @@ impl Stripes {
     /// A drive may leave the active ones between a write and its commit. Positions on such drives are placed anew before
     /// the log is asked, and again when it says so; several stripes that were refused together cannot be asked again,
     /// because those that were not refused have been dropped, so the client repeats the request.
-    pub async fn commit(&self, stripes: &mut [Placed], operations: Vec<Operation>) -> Result<Vec<Outcome>, Fault> {
+    pub async fn commit(&self, stripes: &mut [Placed], operations: Vec<Operation>) -> Result<Vec<Outcome>, PlaceError> {
         let asked = operations.len();
         for _ in 0..ATTEMPTS_MAX {
             for stripe in stripes.iter_mut() {
@@ -188,13 +190,13 @@ impl Stripes {
             match (refused, &mut *stripes) {
                 (None, _) => return Ok(outcomes.drain(stripes.len()..stripes.len() + asked).collect()),
                 (Some(Refusal::PlaceAnew { positions }), [only]) => self.place_anew(only, &positions).await?,
-                (Some(refusal), _) => return Err(Fault::of_refusal(refusal)),
+                (Some(refusal), _) => return Err(PlaceError::Refused(refusal)),
             }
         }
-        Err(Fault::Busy)
+        Err(PlaceError::Busy)
     }
 
-    async fn leave_inactive(&self, stripe: &mut Placed) -> Result<(), Fault> {
+    async fn leave_inactive(&self, stripe: &mut Placed) -> Result<(), PlaceError> {
         let layout = self.topology.layout()?;
         let places = stripe.places.positions.iter().zip(0u8..);
         let left: Vec<u8> =
@@ -204,7 +206,7 @@ impl Stripes {
 
     /// Puts positions on other drives, from what lies on the drives already: the stripe's memory was given back when it
     /// was durable.
-    async fn place_anew(&self, stripe: &mut Placed, positions: &[u8]) -> Result<(), Fault> {
+    async fn place_anew(&self, stripe: &mut Placed, positions: &[u8]) -> Result<(), PlaceError> {
         for &position in positions {
             let layout = self.topology.layout()?;
             let usable = self.topology.usable(&layout);
@@ -212,7 +214,7 @@ impl Stripes {
             let drive = layout
                 .ring
                 .next(stripe.places.id, &taken, &|drive| usable.contains(drive))
-                .ok_or(Fault::TooFewDrives(None))?;
+                .ok_or(PlaceError::TooFewDrives(None))?;
             let write = stripe.ticket.another();
             let chunk = self
                 .reader
@@ -222,7 +224,7 @@ impl Stripes {
             let put = async { self.drives.get(drive)?.put(chunk).await };
             put.await.map_err(|error| {
                 tracing::warn!(%error, %name, "a chunk could not be placed anew");
-                Fault::Busy
+                PlaceError::Busy
             })?;
             stripe.places.positions[position as usize] = ChunkPlace { drive, write };
         }
@@ -231,14 +233,24 @@ impl Stripes {
 }
 
 /// The geometry that the drives allow, or the refusal of a write that would be less safe than promised (invariant 9).
-fn fitting(layout: &Layout, drives: usize) -> Result<Geometry, Fault> {
-    layout.standard.fit(drives).ok_or(Fault::TooFewDrives(None))
+fn fitting(layout: &Layout, drives: usize) -> Result<Geometry, PlaceError> {
+    layout.standard.fit(drives).ok_or(PlaceError::TooFewDrives(None))
 }
 
 impl Placed {
     /// The write that the stripe is named by; its session is the one that can commit it.
     pub fn write(&self) -> WriteId {
         self.ticket.id()
+    }
+
+    /// The stripe's name.
+    pub fn stripe(&self) -> StripeId {
+        self.places.id
+    }
+
+    /// Each extent with its offset in the stripe's data.
+    pub fn offsets(&self) -> impl Iterator<Item = (ExtentId, u64)> + '_ {
+        self.extents.iter().map(|extent| (extent.id, extent.offset))
     }
 
     /// The extents, as an operation brings them.
