@@ -1,6 +1,6 @@
 //! Pages of a bucket's versions: ListObjectVersions.
 
-use cairn_core::{BucketId, ObjectKey};
+use cairn_core::{BucketId, LogIndex, ObjectKey, VersionId};
 use cairn_machine::RowError;
 use cairn_machine::operation::VersionChoice;
 use cairn_metadata::View;
@@ -13,6 +13,9 @@ use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
 use crate::object::storage_class;
+
+/// What no version will ever be.
+const NEWER_THAN_ANY: VersionId = VersionId { index: LogIndex(u64::MAX), ordinal: u16::MAX };
 
 /// Answers ListObjectVersions.
 pub async fn list(core: &Core, input: ListObjectVersionsInput) -> Result<ListObjectVersionsOutput, Fault> {
@@ -74,14 +77,12 @@ impl Marker<'_> {
         };
         let version = match names::version(Some(version))? {
             VersionChoice::Exactly(version) => version,
-            // Pages of ours end with a true id. Whoever takes the null version's own name from an entry gets what is behind
-            // it, and everything behind the key where it is gone.
+            // Pages of ours end with a true id; this is whoever takes the name from an entry. Where the null version is gone,
+            // nobody knows where it stood: older versions may be shown again, and none is passed over.
             _ => {
                 let named = ObjectKey::new(key).map_err(|_| s3_error!(InvalidArgument, "The key marker is no key."))?;
-                match query::version(view, bucket, &named, VersionChoice::Null)? {
-                    Some(row) => row.version,
-                    None => return Ok(Some(VersionStart::Key(key.to_owned()))),
-                }
+                let null = query::version(view, bucket, &named, VersionChoice::Null)?;
+                null.map_or(NEWER_THAN_ANY, |row| row.version)
             }
         };
         Ok(Some(VersionStart::Version { key: key.to_owned(), version }))

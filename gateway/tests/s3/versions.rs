@@ -186,23 +186,26 @@ async fn versions_are_listed_page_by_page() {
 
 #[tokio::test]
 async fn a_page_goes_on_behind_the_null_version() {
-    let server = Server::start().await;
+    let server = versioned().await;
     let http = &server.http;
-    http.put("/bucket", "").await.ok();
+    let oldest = put(http, "a", "oldest").await;
+    set(http, "Suspended").await;
     http.put("/bucket/a", "null").await.ok();
     http.put("/bucket/b", "null").await.ok();
     set(http, "Enabled").await;
-    let newer = put(http, "a", "newer").await;
+    let newest = put(http, "a", "newest").await;
     let all = http.get("/bucket?versions=").await.ok();
     let null = |key: &str, latest| (key.to_owned(), "null".to_owned(), latest);
-    assert_eq!(versions(&all, "Version"), [("a".into(), newer.clone(), true), null("a", false), null("b", true)]);
-    for marker in ["null".to_owned(), {
-        let page = http.get("/bucket?max-keys=2&versions=").await.ok();
-        page.xml("NextVersionIdMarker").unwrap()
-    }] {
+    let expected = [("a".into(), newest.clone(), true), null("a", false), ("a".into(), oldest, false), null("b", true)];
+    assert_eq!(versions(&all, "Version"), expected);
+    let page = http.get("/bucket?max-keys=2&versions=").await.ok();
+    for marker in ["null".to_owned(), page.xml("NextVersionIdMarker").unwrap()] {
         let rest = http.get(&format!("/bucket?key-marker=a&version-id-marker={marker}&versions=")).await.ok();
-        assert_eq!(versions(&rest, "Version"), [null("b", true)], "{marker}");
+        assert_eq!(versions(&rest, "Version"), expected[2..], "{marker}");
     }
+    http.delete("/bucket/a?versionId=null").await.ok();
+    let gone = http.get("/bucket?key-marker=a&version-id-marker=null&versions=").await.ok();
+    assert_eq!(versions(&gone, "Version"), expected[2..], "nobody knows where it stood, and nothing is passed over");
 }
 
 #[tokio::test]
