@@ -33,19 +33,32 @@ impl Core {
         if canned {
             return Err(s3_error!(UnexpectedContent, "This request does not support content"));
         }
-        let is_owner = |grant: &Grant| {
-            let grantee = grant.grantee.as_ref().and_then(|grantee| grantee.id.as_deref());
-            let permission = grant.permission.as_ref().map(Permission::as_str);
-            grantee == Some(self.owner.as_str()) && permission == Some(Permission::FULL_CONTROL)
-        };
-        let [grant] = policy.grants.as_deref().unwrap_or_default() else { return Err(other_list()) };
+        let grants = policy.grants.as_deref().unwrap_or_default();
+        grants.iter().filter_map(|grant| grant.grantee.as_ref()).try_for_each(|grantee| self.is_known(grantee))?;
         let owner = policy.owner.as_ref().and_then(|owner| owner.id.as_deref());
-        if is_owner(grant) && owner == Some(self.owner.as_str()) { Ok(()) } else { Err(other_list()) }
+        match grants {
+            [Grant { grantee: Some(Grantee { id: Some(id), .. }), permission: Some(permission) }]
+                if permission.as_str() == Permission::FULL_CONTROL && owner == Some(id.as_str()) =>
+            {
+                Ok(())
+            }
+            _ => Err(s3_error!(
+                NotImplemented,
+                "Access control lists other than the owner's FULL_CONTROL are not implemented."
+            )),
+        }
     }
-}
 
-fn other_list() -> s3s::S3Error {
-    s3_error!(NotImplemented, "Access control lists other than the owner's FULL_CONTROL are not implemented.")
+    /// There is the owner, and there are groups. Nobody else is known by an id, and nobody by an address.
+    fn is_known(&self, grantee: &Grantee) -> S3Result<()> {
+        match (grantee.type_.as_str(), grantee.id.as_deref()) {
+            (Type::CANONICAL_USER, id) if id != Some(self.owner.as_str()) => {
+                Err(s3_error!(InvalidArgument, "Invalid id"))
+            }
+            (Type::AMAZON_CUSTOMER_BY_EMAIL, _) => Err(s3_error!(UnresolvableGrantByEmailAddress)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Says who may do what with a bucket.

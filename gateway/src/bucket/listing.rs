@@ -200,7 +200,7 @@ pub async fn list_v2(core: &Core, input: ListObjectsV2Input) -> Result<ListObjec
     let (prefix, delimiter) = (input.prefix.as_deref().unwrap_or_default(), given(input.delimiter.as_deref()));
     let sent = [input.prefix.as_deref(), input.delimiter.as_deref(), input.start_after.as_deref()];
     let (url, max_keys) = (is_encoded(input.encoding_type.as_ref(), &sent)?, page_size(input.max_keys)?);
-    let start = match (input.continuation_token.as_deref(), given(input.start_after.as_deref())) {
+    let start = match (given(input.continuation_token.as_deref()), given(input.start_after.as_deref())) {
         (Some(continued), _) => Some(token::decode(continued)?),
         (None, Some(after)) => Some(behind(after, prefix, delimiter)),
         (None, None) => None,

@@ -9,6 +9,18 @@ use super::{BodyKind, OperationShape};
 /// Headers that every operation honours, or that say nothing about what is to be done.
 const OF_EVERYONE: &[&str] = &["x-amz-content-sha256", "x-amz-date", "x-amz-expected-bucket-owner", "x-amz-user-agent"];
 
+/// The access control lists that S3 has names for.
+const CANNED_ACLS: &[&str] = &[
+    "private",
+    "public-read",
+    "public-read-write",
+    "authenticated-read",
+    "aws-exec-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+    "log-delivery-write",
+];
+
 /// Headers that say how a body is protected.
 const OF_BODIES: &[&str] = &["x-amz-sdk-checksum-algorithm", "x-amz-trailer"];
 
@@ -50,6 +62,9 @@ fn is_of_bodies(name: &str) -> bool {
 /// retained, so there is nothing to bypass.
 fn judge_value(name: &str, value: &str, owner: &str) -> S3Result<()> {
     let default = match name {
+        "x-amz-acl" if !CANNED_ACLS.contains(&value) => {
+            return Err(s3_error!(InvalidArgument, "{value} is no canned access control list."));
+        }
         "x-amz-acl" => matches!(value, "private" | "bucket-owner-full-control" | "bucket-owner-read"),
         "x-amz-bucket-object-lock-enabled" => value.eq_ignore_ascii_case("false"),
         "x-amz-object-ownership" => value == "BucketOwnerEnforced",
@@ -104,6 +119,7 @@ mod tests {
             assert_eq!(code(operation, name, value).as_deref(), Some("NotImplemented"), "{operation} {name}: {value}");
         }
         assert_eq!(code("CopyObject", "x-amz-source-expected-bucket-owner", "you").as_deref(), Some("AccessDenied"));
+        assert_eq!(code("PutObject", "x-amz-acl", "made-up").as_deref(), Some("InvalidArgument"));
         assert_eq!(code("GetObject", "x-amz-expected-bucket-owner", "you").as_deref(), Some("AccessDenied"));
         assert_eq!(code("GetObject", "x-amz-security-token", "t").as_deref(), Some("InvalidToken"));
     }

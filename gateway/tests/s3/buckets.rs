@@ -87,6 +87,8 @@ async fn listings_page_through_keys_and_common_prefixes() {
     let none = http.get("/bucket?list-type=2&max-keys=0").await.ok();
     assert_eq!((none.all("Key").len(), none.xml("IsTruncated").as_deref()), (0, Some("false")));
     http.get("/bucket?list-type=2&max-keys=-1").await.refused(400, "InvalidArgument");
+    let empty = http.get("/bucket?continuation-token=&list-type=2").await.ok();
+    assert_eq!(empty.all("Key").len(), 8, "an empty token is none");
     http.get("/bucket?continuation-token=x&list-type=2").await.refused(400, "InvalidArgument");
     http.get("/nobody?list-type=2").await.refused(404, "NoSuchBucket");
 }

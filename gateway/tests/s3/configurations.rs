@@ -67,7 +67,8 @@ async fn the_owner_has_all_rights_and_nobody_else_gets_any() {
         };
         http.put(target, list(&owner, "FULL_CONTROL")).await.ok();
         http.put(target, list(&owner, "READ")).await.refused(501, "NotImplemented");
-        http.put(target, list("somebody", "FULL_CONTROL")).await.refused(501, "NotImplemented");
+        http.put(target, list("somebody", "FULL_CONTROL")).await.refused(400, "InvalidArgument");
+        http.ask("PUT", target).header("x-amz-acl", "made-up").send().await.refused(400, "InvalidArgument");
     }
     http.get("/nobody?acl=").await.refused(404, "NoSuchBucket");
     http.get("/bucket/never?acl=").await.refused(404, "NoSuchKey");
