@@ -26,7 +26,7 @@ use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, GetBucketLocationOutput, HeadBucketOutput,
     ListBucketsInput, ListBucketsOutput, Owner,
 };
-use s3s::s3_error;
+use s3s::{S3ErrorCode, s3_error};
 
 use crate::fault::Fault;
 use crate::front::Core;
@@ -82,12 +82,18 @@ pub async fn create(core: &Core, input: CreateBucketInput, made_by: String) -> R
         let wanted = configuration.location_constraint.as_ref().map(BucketLocationConstraint::as_str);
         core.check_location(wanted.unwrap_or_default())?;
     }
-    let location = format!("/{name}");
-    match core.propose(Operation::CreateBucket { name, owner: made_by }).await? {
-        Outcome::BucketCreated(_) => {
-            Ok(CreateBucketOutput { location: Some(location), ..CreateBucketOutput::default() })
+    let made = CreateBucketOutput { location: Some(format!("/{name}")), ..CreateBucketOutput::default() };
+    match core.propose(Operation::CreateBucket { name, owner: made_by }).await {
+        Ok(Outcome::BucketCreated(_)) => Ok(made),
+        Ok(other) => Err(unexpected("a bucket", &other)),
+        // Where AWS leaves the location of a bucket empty, one's own bucket may be made again: it is there, as it was. So a
+        // client that repeats a request whose answer was lost is not refused.
+        Err(Fault::Request(error))
+            if *error.code() == S3ErrorCode::BucketAlreadyOwnedByYou && core.region_name() == REGION_WITHOUT_NAME =>
+        {
+            Ok(made)
         }
-        other => Err(unexpected("a bucket", &other)),
+        Err(fault) => Err(fault),
     }
 }
 

@@ -43,7 +43,9 @@ fn with_key(mut command: Command, server: &Server) -> Command {
         .env("AWS_REGION", "us-east-1")
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        // A bundle of certificates is of no use without TLS, and rclone refuses to take one.
+        .env_remove("AWS_CA_BUNDLE");
     command
 }
 

@@ -34,6 +34,12 @@ const REQUESTS: usize = 40;
 /// Clients at a time.
 const CLIENTS: usize = 3;
 
+/// One of so many requests is a whole upload in parts.
+const UPLOADS_ONE_IN: u32 = 50;
+
+/// The least that a part may have which is not the last one.
+const PART_BYTES: usize = 5 << 20;
+
 /// How long the data may take to be fully redundant again, in simulated time.
 const HEALING: Duration = Duration::from_secs(120);
 
@@ -182,6 +188,18 @@ impl World {
                 let mut told = Vec::new();
                 for _ in 0..REQUESTS {
                     let key = format!("c{number}-{}", own.random_range(0..8));
+                    if own.random_ratio(1, UPLOADS_ONE_IN) {
+                        let parts =
+                            [PART_BYTES, own.random_range(1..70_000)].map(|length| seed::bytes(&mut own, length));
+                        let ends = if own.random_ratio(1, 4) { Ending::Abort } else { Ending::Complete };
+                        let (status, decided) = client.upload(&format!("/{BUCKET}/{key}"), &parts, ends).await;
+                        let wrote = decided.then(|| Some(Bytes::from(parts.concat())));
+                        told.push((key, wrote, status, status == 200));
+                        if status >= 500 {
+                            break;
+                        }
+                        continue;
+                    }
                     let body = own.random_ratio(4, 5).then(|| {
                         let length = *[0, 1, 700, 4096, 70_000, 1_300_000].choose(&mut own).unwrap();
                         seed::bytes(&mut own, length)
@@ -190,7 +208,7 @@ impl World {
                     let path = format!("/{BUCKET}/{key}");
                     let (status, _) = client.send(method, &path, "", body.clone().unwrap_or_default()).await;
                     let acknowledged = status == 200 || status == 204;
-                    told.push((key, body, status, acknowledged));
+                    told.push((key, Some(body), status, acknowledged));
                     if status >= 500 {
                         break;
                     }
@@ -199,9 +217,13 @@ impl World {
             }
         });
         let told = futures::future::join_all(jobs).await;
-        for (key, body, status, acknowledged) in told.into_iter().flatten() {
-            self.trace.push(format!("{key} {:?} -> {status}", body.as_ref().map(Bytes::len)));
-            self.model.wrote(&key, body, acknowledged);
+        for (key, wrote, status, acknowledged) in told.into_iter().flatten() {
+            let length = wrote.as_ref().map(|body| body.as_ref().map(Bytes::len));
+            self.trace.push(format!("{key} {length:?} -> {status}"));
+            // What was never asked for cannot be there.
+            if let Some(body) = wrote {
+                self.model.wrote(&key, body, acknowledged);
+            }
         }
     }
 
@@ -255,6 +277,13 @@ impl World {
     }
 }
 
+/// How an upload ends, if nothing comes between.
+#[derive(Clone, Copy, PartialEq)]
+enum Ending {
+    Complete,
+    Abort,
+}
+
 /// Speaks S3 to the gateway, without a socket.
 struct Client<'a> {
     assembly: &'a Assembly,
@@ -262,7 +291,38 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
+    /// Uploads an object in parts. Returns the status of the step that failed, or of the last one, and whether a completion
+    /// was asked for: before that nothing may have happened to the key.
+    async fn upload(&self, path: &str, parts: &[Bytes], ending: Ending) -> (u16, bool) {
+        let (status, _, begun) = self.exchange("POST", path, "uploads=", Bytes::new()).await;
+        let begun = String::from_utf8_lossy(&begun).into_owned();
+        let upload = begun.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>"));
+        let Some((upload, _)) = upload else { return (status, false) };
+        let mut listed = String::new();
+        for (number, part) in (1..).zip(parts) {
+            let query = format!("partNumber={number}&uploadId={upload}");
+            let (status, head, _) = self.exchange("PUT", path, &query, part.clone()).await;
+            let Some(etag) = head.get("etag").filter(|_| status == 200) else { return (status, false) };
+            let etag = etag.to_str().unwrap();
+            listed += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        }
+        let query = format!("uploadId={upload}");
+        if ending == Ending::Abort {
+            return (self.send("DELETE", path, &query, Bytes::new()).await.0, false);
+        }
+        let document = format!("<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>");
+        let (status, body) = self.send("POST", path, &query, document.into()).await;
+        let said = String::from_utf8_lossy(&body).contains("<CompleteMultipartUploadResult");
+        assert!(status != 200 || said, "a completion that answers 200 says what it made: {body:?}");
+        (status, true)
+    }
+
     async fn send(&self, method: &str, path: &str, query: &str, body: Bytes) -> (u16, Bytes) {
+        let (status, _, body) = self.exchange(method, path, query, body).await;
+        (status, body)
+    }
+
+    async fn exchange(&self, method: &str, path: &str, query: &str, body: Bytes) -> (u16, http::HeaderMap, Bytes) {
         let host = "127.0.0.1:9000";
         let asked = Request { method, host, path, query, has_body: !body.is_empty() };
         // Signatures are judged by the machine's own calendar, and nothing of them is kept.
@@ -276,9 +336,9 @@ impl Client<'_> {
         let answer = self.assembly.gateway().answer(request.body(Full::new(body)).unwrap()).await;
         let (head, body) = answer.into_parts();
         match body.collect().await {
-            Ok(body) => (head.status.as_u16(), body.to_bytes()),
+            Ok(body) => (head.status.as_u16(), head.headers, body.to_bytes()),
             // An answer that breaks off is no answer.
-            Err(_) => (599, Bytes::new()),
+            Err(_) => (599, head.headers, Bytes::new()),
         }
     }
 }

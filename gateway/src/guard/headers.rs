@@ -7,7 +7,8 @@ use s3s::{S3Result, s3_error};
 use super::{BodyKind, OperationShape};
 
 /// Headers that every operation honours, or that say nothing about what is to be done.
-const OF_EVERYONE: &[&str] = &["x-amz-content-sha256", "x-amz-date", "x-amz-expected-bucket-owner", "x-amz-user-agent"];
+const OF_EVERYONE: &[&str] =
+    &["x-amz-api-version", "x-amz-content-sha256", "x-amz-date", "x-amz-expected-bucket-owner", "x-amz-user-agent"];
 
 /// The access control lists that S3 has names for.
 const CANNED_ACLS: &[&str] = &[
@@ -66,6 +67,8 @@ fn judge_value(name: &str, value: &str, owner: &str) -> S3Result<()> {
             return Err(s3_error!(InvalidArgument, "{value} is no canned access control list."));
         }
         "x-amz-acl" => matches!(value, "private" | "bucket-owner-full-control" | "bucket-owner-read"),
+        // The SDK for C++, and so Arrow, names the version of S3's API, of which there is one.
+        "x-amz-api-version" => value == "2006-03-01",
         "x-amz-bucket-object-lock-enabled" => value.eq_ignore_ascii_case("false"),
         "x-amz-object-ownership" => value == "BucketOwnerEnforced",
         "x-amz-request-payer" => value == "requester",
@@ -106,6 +109,7 @@ mod tests {
             ("PutObject", "x-amz-copy-source", "/a/b"),
             ("PutObject", "x-amz-write-offset-bytes", "5"),
             ("PutObject", "x-amz-made-up", "1"),
+            ("PutObject", "x-amz-api-version", "2030-01-01"),
             ("CreateBucket", "x-amz-bucket-object-lock-enabled", "true"),
             ("CreateBucket", "x-amz-object-ownership", "ObjectWriter"),
             ("DeleteObject", "x-amz-mfa", "1 2"),
@@ -131,6 +135,7 @@ mod tests {
             ("PutObject", "x-amz-acl", "bucket-owner-full-control"),
             ("PutObject", "x-amz-storage-class", "STANDARD"),
             ("DeleteObject", "x-amz-bypass-governance-retention", "true"),
+            ("HeadBucket", "x-amz-api-version", "2006-03-01"),
             ("PutObject", "x-amz-meta-colour", "green"),
             ("PutObject", "x-amz-tagging", "a=b"),
             ("CopyObject", "x-amz-meta-colour", "green"),

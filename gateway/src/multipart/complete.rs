@@ -77,11 +77,17 @@ fn asked(parts: Option<Vec<CompletedPart>>) -> S3Result<Vec<Asked>> {
     if parts.is_empty() || parts.len() > usize::from(PARTS_MAX) {
         return Err(s3_error!(MalformedXML));
     }
-    let parts: Vec<_> = parts.iter().map(Asked::understood).collect::<S3Result<_>>()?;
-    if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
-        return Err(s3_error!(InvalidPartOrder));
+    let mut understood: Vec<Asked> = Vec::with_capacity(parts.len());
+    for part in &parts {
+        let part = Asked::understood(part)?;
+        match understood.last_mut() {
+            Some(before) if before.number > part.number => return Err(s3_error!(InvalidPartOrder)),
+            // Who has put a part twice, and remembers both, means the later one.
+            Some(before) if before.number == part.number => *before = part,
+            _ => understood.push(part),
+        }
     }
-    Ok(parts)
+    Ok(understood)
 }
 
 fn invalid_part() -> S3Error {
@@ -339,6 +345,9 @@ mod tests {
         let list = asked(Some(vec![part(1, tag), part(10_000, "not one of ours")])).unwrap();
         assert_eq!((list[0].number, list[0].md5.is_some()), (1, true));
         assert_eq!((list[1].number, list[1].md5.is_some()), (10_000, false));
+        let twice = asked(Some(vec![part(1, "one"), part(2, "other"), part(2, tag), part(3, tag)])).unwrap();
+        assert_eq!(twice.iter().map(|part| part.number).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(twice[1].md5.is_some(), "the later one counts");
         let nameless = CompletedPart { e_tag: None, ..part(1, tag) };
         let numberless = CompletedPart { part_number: None, ..part(1, tag) };
         for (list, code) in [
@@ -348,7 +357,6 @@ mod tests {
             (Some(vec![numberless]), "MalformedXML"),
             (Some(vec![part(1, tag); 10_001]), "MalformedXML"),
             (Some(vec![part(2, tag), part(1, tag)]), "InvalidPartOrder"),
-            (Some(vec![part(2, tag), part(2, tag)]), "InvalidPartOrder"),
             (Some(vec![part(0, tag)]), "InvalidArgument"),
             (Some(vec![part(10_001, tag)]), "InvalidArgument"),
         ] {

@@ -95,7 +95,7 @@ async fn errors_have_their_codes() {
     http.put("/nobody/k", "x").await.refused(404, "NoSuchBucket");
     http.delete("/nobody").await.refused(404, "NoSuchBucket");
     http.put("/Bad_Name", "").await.refused(400, "InvalidBucketName");
-    http.put("/bucket", "").await.refused(409, "BucketAlreadyOwnedByYou");
+    http.put("/bucket", "").await.ok();
     http.put(&format!("/bucket/{}", "k".repeat(1025)), "x").await.refused(400, "KeyTooLongError");
     http.get("/bucket/k?versionId=madeup").await.refused(400, "InvalidArgument");
     let head = http.ask("HEAD", "/bucket/k").send().await;

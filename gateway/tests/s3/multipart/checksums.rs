@@ -78,6 +78,12 @@ async fn a_composite_checksum_is_over_those_of_the_parts() {
     );
     let head = head(&upload).await;
     assert_eq!((head.header("x-amz-checksum-sha256"), head.header("x-amz-checksum-type")), (&*composite, "COMPOSITE"));
+    for (number, body) in bodies.iter().enumerate() {
+        let part = server.http.ask("GET", &format!("/bucket/k?partNumber={}", number + 1));
+        let part = part.header("x-amz-checksum-mode", "ENABLED").send().await.ok();
+        let said = (part.header("x-amz-checksum-sha256"), part.header("x-amz-checksum-type"));
+        assert_eq!(said, (&*sha256(body), "COMPOSITE"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

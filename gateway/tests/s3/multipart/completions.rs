@@ -20,7 +20,7 @@ async fn what_does_not_fit_the_parts_is_refused() {
     for (parts, code) in [
         (named(&[]), "MalformedXML"),
         (named(&[(3, &large), (1, &large)]), "InvalidPartOrder"),
-        (named(&[(1, &large), (1, &large)]), "InvalidPartOrder"),
+        (named(&[(1, &large), (1, &wrong)]), "InvalidPart"),
         (named(&[(1, &wrong)]), "InvalidPart"),
         (named(&[(4, &large)]), "InvalidPart"),
         (named(&[(1, &large), (9_999, &large)]), "InvalidPart"),
@@ -35,7 +35,7 @@ async fn what_does_not_fit_the_parts_is_refused() {
     for xml in ["", "<CompleteMultipartUpload/>", "<Other/>", "not xml", "<CompleteMultipartUpload><Part>"] {
         upload.ask("POST", "").body(xml).send().await.refused(400, "MalformedXML");
     }
-    let right = named(&[(1, &large), (2, &small)]);
+    let right = named(&[(1, &wrong), (1, &large), (2, &small)]);
     let sized = |size: &str| upload.completing(&right).header("x-amz-mp-object-size", size);
     sized("5").send().await.refused(400, "InvalidRequest");
     sized("-5").send().await.refused(400, "InvalidArgument");

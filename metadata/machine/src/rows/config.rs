@@ -31,7 +31,7 @@ impl ConfigKind {
 /// One configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum BucketConfig {
-    /// Names and values, in the order in which they were given; at most 50.
+    /// Names and values, sorted by name; at most 50.
     #[n(1)]
     Tags(#[n(0)] Vec<(String, String)>),
 }

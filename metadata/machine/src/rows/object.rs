@@ -144,7 +144,7 @@ pub struct Attributes {
     /// The checksum that is kept.
     #[n(5)]
     pub checksum: Option<Checksum>,
-    /// Tags, in the order in which they were given; at most 10.
+    /// Tags, sorted by name; at most 10.
     #[n(6)]
     pub tags: Option<Vec<(String, String)>>,
     /// The upload that made it: what a client that completes an upload again, because it heard no answer, is told by.
