@@ -294,7 +294,7 @@ pub struct ChunkRecord {
     pub body: Vec<Bytes>,
 }
 
-/// Bytes as a store gave them, not yet believed. [`Self::verified`] is the only way to them.
+/// Bytes as a store gave them, not yet believed. [`Self::verified`] is the only way to believe them.
 #[derive(Debug, Clone)]
 pub struct ChunkSlice {
     head: Arc<ChunkHead>,
@@ -314,6 +314,11 @@ impl ChunkSlice {
     /// What the store says stands before the bytes.
     pub fn head(&self) -> &Arc<ChunkHead> {
         &self.head
+    }
+
+    /// The blocks as they are, for passing them on to somebody who verifies them.
+    pub fn into_blocks(self) -> Bytes {
+        self.blocks
     }
 
     /// The bytes of the range, once every block of it was checked against the head, and the head against what was asked

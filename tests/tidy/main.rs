@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 700;
 
 /// What each crate may depend on. Arrows run one way; tests and benches may use what they like.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("cairn-core", &[]),
     ("cairn-journal", &["cairn-core"]),
+    ("cairn-cluster", &["cairn-core"]),
     ("cairn-erasure", &["cairn-core"]),
     ("cairn-storage-node", &["cairn-core", "cairn-journal"]),
     ("cairn-machine", &["cairn-core"]),
