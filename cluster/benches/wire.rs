@@ -164,6 +164,35 @@ fn chunks(c: &mut Criterion) {
     }
 }
 
+/// The same bytes through a bare socket, for comparison: what the machine charges before any of our code has run.
+fn bare(_: &mut Criterion) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const LENGTH: usize = 1 << 20;
+    let runtime = Runtime::new().expect("a runtime");
+    let (mut sender, mut receiver) = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("it is bound");
+        let sender = tokio::net::TcpStream::connect(address).await.expect("loopback");
+        (sender, listener.accept().await.expect("loopback").0)
+    });
+    let bytes = vec![0x5A; LENGTH];
+    let (begun, used_before, mut moved) = (Instant::now(), cpu(), 0usize);
+    runtime.block_on(async {
+        let reading = tokio::spawn(async move {
+            let mut buffer = vec![0; 256 << 10];
+            while receiver.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+        });
+        while begun.elapsed() < Duration::from_secs(3) {
+            sender.write_all(&bytes).await.expect("it is read");
+            moved += LENGTH;
+        }
+        drop(sender);
+        reading.await.expect("nobody panics");
+    });
+    let (elapsed, used, gb) = (begun.elapsed(), cpu() - used_before, moved as f64 / 1e9);
+    println!("a bare socket: {:.2} GB/s, {:.2} cpu-s/GB", gb / elapsed.as_secs_f64(), used.as_secs_f64() / gb);
+}
+
 fn calls(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let (_listener, drive) = runtime.block_on(remote(Arc::new(Memory::default())));
@@ -178,5 +207,5 @@ fn calls(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, chunks, calls);
+criterion_group!(benches, bare, chunks, calls);
 criterion_main!(benches);

@@ -30,7 +30,7 @@ use crate::message::{Malformed, Payload, Shape};
 use crate::network::{Acceptor, BoxStream, Network};
 use crate::outbound::{Address, Outbound, TooLong, check_lengths};
 use crate::seal::Seal;
-use crate::service::{Declined, Failure, Method, Reply, Request, ServiceId, Services};
+use crate::service::{Failure, Method, Reply, Request, ServiceId, Services};
 use slots::Slots;
 
 /// How long a greeting may take. It is two small messages.
@@ -210,6 +210,10 @@ async fn connection(
     drop(place);
     let Greeted { peer, class, keys } = match greeted {
         Ok(greeted) => greeted,
+        Err(error @ GreetError::Refused { .. }) => {
+            tracing::warn!(%from, %error, "a node of this cluster was refused");
+            return;
+        }
         Err(error) => {
             shared.strangers.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%from, %error, "a connection came to nothing");
@@ -325,11 +329,5 @@ impl Talk {
         let speech = (!streams).then(|| self.speech.clone());
         let address = Address { status, ..Address::default() };
         Ok(hyper::Response::new(Outbound::new(address, answer_seal, reply.head, reply.body, speech)))
-    }
-}
-
-impl From<Declined> for Unfit {
-    fn from(_: Declined) -> Self {
-        Self::Foreign
     }
 }

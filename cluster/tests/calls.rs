@@ -234,3 +234,38 @@ async fn on_a_network_that_cuts_and_corrupts_no_answer_is_wrong() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     pool.call(b.id, Class::Control, echo(Echo::BACK, &b""[..]), PATIENCE).await.unwrap();
 }
+
+/// A peer that stops in the middle of a request, or of reading an answer, is given up by the other end, long before the
+/// caller's own patience ends.
+#[tokio::test(start_paused = true)]
+async fn whoever_stops_in_the_middle_is_given_up() {
+    let (patience, travel) = (Duration::from_secs(300), Duration::from_millis(10));
+    for answering in [false, true] {
+        let network = SimulatedNetwork::new(3);
+        network.set_faults(Faults { delay: travel..=travel, ..Faults::default() });
+        let a = Node::simulated(&network, 1).await;
+        let b = Node::simulated(&network, 2).await;
+        a.knows(&b);
+        let body = Payload::Sealed(Bytes::from(vec![1; SEALED_BYTES_MAX]));
+        let begun = tokio::time::Instant::now();
+        let call = a.pool.call(b.id, Class::Bulk, echo(Echo::BACK, &b""[..]).with_body(body), patience);
+        let stopping = async {
+            if answering {
+                while b.echo.callers().is_empty() {
+                    tokio::time::sleep(travel).await;
+                }
+                network.block(machine(2), machine(1));
+                tokio::time::sleep(Duration::from_secs(100)).await;
+                network.heal();
+            } else {
+                tokio::time::sleep(12 * travel).await;
+                network.block(machine(1), machine(2));
+            }
+        };
+        let (answer, ()) = tokio::join!(call, stopping);
+        let lost = answer.unwrap_err();
+        assert!(matches!(lost, CallError::Lost(..)), "{lost}");
+        assert_eq!(b.echo.callers().len(), usize::from(answering));
+        assert!(begun.elapsed() < Duration::from_secs(110), "{:?}", begun.elapsed());
+    }
+}

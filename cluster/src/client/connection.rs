@@ -37,6 +37,7 @@ pub(super) struct Identity {
 #[derive(Debug)]
 pub(super) struct Connection {
     target: Target,
+    class: Class,
     peer: NodeId,
     sender: SendRequest<Outbound>,
     requests: Seal,
@@ -91,7 +92,7 @@ impl Connection {
             }
         });
         let (requests, answers) = (Seal::first(keys.caller), Seal::first(keys.answerer));
-        Ok(Self { target, peer, sender, requests, answers, used: Instant::now() })
+        Ok(Self { target, class, peer, sender, requests, answers, used: Instant::now() })
     }
 
     /// Whether it can carry another call, as far as can be known.
@@ -101,6 +102,8 @@ impl Connection {
 
     /// Makes a call and waits for its answer. Whoever drops this future drops the connection with it.
     pub(super) async fn call(mut self, call: Call, deadline: Instant) -> Result<Called, CallError> {
+        let unproven = matches!(call.body, Payload::Unproven(_));
+        assert!(!unproven || self.class == Class::Bulk, "chunks travel in their own class");
         let target = self.target;
         let begun = Instant::now();
         let patience = deadline.saturating_duration_since(begun);

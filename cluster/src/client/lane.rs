@@ -12,9 +12,9 @@ use crate::call::{Answer, Call, CallError, Target};
 use crate::class::Class;
 use crate::outbound::check_lengths;
 
-/// A lane to one peer. Calls wait for each other in the order in which they were made, and each for its answer; after a
-/// broken one the next call takes a fresh connection, so a call that may have happened is never overtaken by its
-/// successors on the same connection.
+/// A lane to one peer. Calls wait for each other in the order in which they were made, and each for its answer. After a call
+/// was lost the next one takes a fresh connection, and order is promised again from there on: the lost one may still take
+/// effect later, as [`CallError::may_have_happened`] says.
 #[derive(Debug)]
 pub struct Lane {
     pool: Arc<Pool>,

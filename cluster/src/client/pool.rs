@@ -124,7 +124,12 @@ impl Pool {
                 Some(connection) => connection,
                 None => self.open(&peer, target, class, deadline).await?,
             };
-            match connection.call(call, deadline).await? {
+            let called = connection.call(call, deadline).await;
+            if called.as_ref().is_err_and(CallError::may_have_happened) {
+                // Those that idle may be as dead as this one, and would each cost a call its patience to find out.
+                locked(&connections.idle).clear();
+            }
+            match called? {
                 Called::Answered(answer, connection) => {
                     locked(&connections.idle).extend(connection);
                     return Ok(match answer.body {
