@@ -111,7 +111,7 @@ fn without_aws_chunked(value: &str) -> Option<String> {
         .map(str::trim)
         .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
         .collect();
-    (!kept.is_empty()).then(|| kept.join(","))
+    (!kept.is_empty()).then(|| kept.join(", "))
 }
 
 #[cfg(test)]
@@ -125,6 +125,7 @@ mod tests {
             ("aws-chunked,gzip", Some("gzip")),
             ("gzip, aws-chunked", Some("gzip")),
             ("gzip", Some("gzip")),
+            ("deflate,aws-chunked ,gzip", Some("deflate, gzip")),
             ("", None),
         ] {
             assert_eq!(without_aws_chunked(sent).as_deref(), kept, "{sent}");
