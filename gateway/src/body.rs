@@ -9,6 +9,7 @@
 //! through the [`BodyWatch`] that both hold.
 
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
 use std::error::Error;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -131,6 +132,8 @@ pub struct BodyWatch {
     /// What an XML body must match. Set once the request is authorised, before anything is read.
     expected: Mutex<Option<Expected>>,
     fault: OnceLock<BodyFault>,
+    /// Whether all of it was read, or there was nothing to read.
+    ended: AtomicBool,
     /// The memory of a body that is kept whole, for as long as its request lives.
     memory: OnceLock<Reservation>,
 }
@@ -153,6 +156,16 @@ impl BodyWatch {
     pub fn hold(&self, memory: Reservation) {
         let held = self.memory.set(memory);
         assert!(held.is_ok(), "a request reserves memory for its body once");
+    }
+
+    /// There is nothing more to read.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether all of the body was read. What was not stands in the connection's way.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// What was wrong with the body, if anything was.
@@ -228,6 +241,9 @@ impl<B: Body<Data = Bytes>> WatchedBody<B> {
         if self.declared.is_some_and(|declared| self.received > declared) {
             return Err(BodyFault::Overlong);
         }
+        if self.declared == Some(self.received) {
+            self.watch.end();
+        }
         let Some(running) = &mut self.running else { return Ok(()) };
         if self.received > running.expected.length_max {
             return Err(BodyFault::TooLarge);
@@ -286,6 +302,7 @@ where
                 if this.declared.is_some_and(|declared| this.received < declared) {
                     return this.fail(BodyFault::Incomplete);
                 }
+                this.watch.end();
                 match this.judge() {
                     Ok(()) => Poll::Ready(None),
                     Err(fault) => this.fail(fault),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_core::Clock;
 use cairn_metadata::Client;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use s3s::auth::S3Auth;
 use s3s::service::S3Service;
 use s3s::{Body, HttpResponse, S3Error, S3Result, s3_error};
@@ -90,6 +90,7 @@ impl Service {
         let watch = Arc::new(BodyWatch::default());
         parts.extensions.insert(Arc::clone(&watch));
         let body = if incoming.is_end_stream() {
+            watch.end();
             // s3s sees that there is nothing to read; the watch judges an empty body all the same.
             Body::http_body_unsync(WatchedBody::new(http_body_util::Empty::new(), Arc::clone(&watch), BODY_IDLE_MAX))
         } else {
@@ -102,12 +103,18 @@ impl Service {
     async fn answer_watched(&self, request: Request<Body>, watch: Arc<BodyWatch>) -> HttpResponse {
         let (id, begun) = (self.ids.next(), self.clock.elapsed());
         let remembered = Remembered { method: request.method().clone(), path: request.uri().path().to_owned() };
+        let keeps_connections = request.version() < Version::HTTP_2;
         let answered = match self.health(&request).await {
             Some(answer) => answer,
             None => self.s3(request, &watch).await,
         };
         let asked = Asked { method: &remembered.method, path: &remembered.path, id };
-        let answered = answer::finish(answered, asked);
+        let mut answered = answer::finish(answered, asked);
+        if keeps_connections && !watch.has_ended() {
+            // The rest of the body stands before the next request. A client that is not told would send that into a
+            // connection that is being closed.
+            answered.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         // Neither the query nor a header: a presigned URL's signature must not reach a log.
         tracing::debug!(
             request = %id,

@@ -102,7 +102,8 @@ pub struct Carried {
     /// Who is said to have signed.
     pub access_key: String,
     signature: Vec<u8>,
-    string_to_sign: String,
+    /// What may have been signed: a bucket by its path is signed with a slash behind it by some clients.
+    strings_to_sign: Vec<String>,
     /// Headers that stood in the query, as clients put them when they sign a URL.
     hoisted: Vec<(HeaderName, HeaderValue)>,
     /// The query without the signature and without those headers.
@@ -156,21 +157,27 @@ impl Carried {
             signed.push('/');
             signed.push_str(bucket);
         }
-        signed.push_str(head.uri.path());
+        let path = head.uri.path();
+        signed.push_str(path);
+        let mut resources = String::new();
         // The map is in the order in which they are signed.
         for (number, (name, pair)) in kept.iter().filter(|(name, _)| SIGNED.contains(name)).enumerate() {
-            signed.push(if number == 0 { '?' } else { '&' });
-            signed.push_str(name);
+            resources.push(if number == 0 { '?' } else { '&' });
+            resources.push_str(name);
             if !pair.value.is_empty() {
-                signed.push('=');
-                signed.push_str(&pair.value);
+                resources.push('=');
+                resources.push_str(&pair.value);
             }
+        }
+        let mut strings_to_sign = vec![format!("{signed}{resources}")];
+        if bucket.is_none() && path.len() > 1 && !path[1..].contains('/') {
+            strings_to_sign.push(format!("{signed}/{resources}"));
         }
         let query: Vec<_> = kept.values().map(|pair| pair.raw).collect();
         Ok(Self {
             access_key: access_key.to_owned(),
             signature: BASE64.decode(signature).map_err(|_| s3_error!(SignatureDoesNotMatch))?,
-            string_to_sign: signed,
+            strings_to_sign,
             query: query.join("&"),
             hoisted,
         })
@@ -178,9 +185,13 @@ impl Carried {
 
     /// Whether whoever holds this secret signed it. Takes the same time for every wrong signature.
     pub fn verify(&self, secret: &str) -> S3Result<()> {
-        let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("an HMAC takes a key of any length");
-        mac.update(self.string_to_sign.as_bytes());
-        mac.verify_slice(&self.signature).map_err(|_| s3_error!(SignatureDoesNotMatch))
+        // All are compared, so that the time does not say which one was near.
+        let signed = self.strings_to_sign.iter().filter(|signed| {
+            let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("an HMAC takes a key of any length");
+            mac.update(signed.as_bytes());
+            mac.verify_slice(&self.signature).is_ok()
+        });
+        if signed.count() > 0 { Ok(()) } else { Err(s3_error!(SignatureDoesNotMatch)) }
     }
 
     /// The request's head without its signature: what stood in the query and is a header becomes one.

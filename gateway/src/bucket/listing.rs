@@ -134,13 +134,13 @@ pub(crate) fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Whether a text is a common prefix of this very listing. As a marker it then means all that is below it: so the last
-/// entry of a page, whichever it was, leads to the next one.
-pub(crate) fn is_common_prefix(text: &str, prefix: &str, delimiter: Option<&str>) -> bool {
-    delimiter.is_some_and(|delimiter| {
-        let rest = text.strip_prefix(prefix).unwrap_or_default();
-        rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
-    })
+/// The common prefix of this very listing under which a text is shown, if it is shown under one. As a marker such a text
+/// means all that is below it: that prefix comes before the text, so it has been shown. And so the last entry of a page,
+/// whichever it was, leads to the next one.
+pub(crate) fn common_prefix_of<'t>(text: &'t str, prefix: &str, delimiter: Option<&str>) -> Option<&'t str> {
+    let delimiter = delimiter?;
+    let at = text.strip_prefix(prefix)?.find(delimiter)?;
+    Some(&text[..prefix.len() + at + delimiter.len()])
 }
 
 /// Whether texts are encoded: where a client asks for it, and where XML cannot carry what it sent and is shown again.
@@ -155,10 +155,9 @@ pub(crate) fn encoding(url: bool) -> Option<EncodingType> {
 
 /// Where a listing begins that goes on behind a text.
 fn behind(text: &str, prefix: &str, delimiter: Option<&str>) -> ListStart {
-    if is_common_prefix(text, prefix, delimiter) {
-        ListStart::CommonPrefix(text.into())
-    } else {
-        ListStart::Key(text.into())
+    match common_prefix_of(text, prefix, delimiter) {
+        Some(common) => ListStart::CommonPrefix(common.into()),
+        None => ListStart::Key(text.into()),
     }
 }
 
@@ -232,15 +231,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_marker_that_is_a_common_prefix_skips_all_of_it() {
-        let common = |text, prefix, delimiter| matches!(behind(text, prefix, delimiter), ListStart::CommonPrefix(_));
-        assert!(common("a/", "", Some("/")));
-        assert!(common("a/b/", "a/", Some("/")));
-        assert!(common("xyxy", "", Some("xyxy")));
-        assert!(!common("a/b", "", Some("/")));
-        assert!(!common("a/b/", "", Some("/")), "the common prefix of this listing is a/");
-        assert!(!common("a/", "", None));
-        assert!(!common("a/", "b", Some("/")));
+    fn a_marker_below_a_common_prefix_skips_all_of_it() {
+        let common = common_prefix_of;
+        assert_eq!(common("a/", "", Some("/")), Some("a/"));
+        assert_eq!(common("a/b/", "a/", Some("/")), Some("a/b/"));
+        assert_eq!(common("xyxy", "", Some("xyxy")), Some("xyxy"));
+        assert_eq!(common("a/b", "", Some("/")), Some("a/"));
+        assert_eq!(common("a/b/", "", Some("/")), Some("a/"), "the common prefix of this listing is a/");
+        assert_eq!(common("a/b", "a/", Some("/")), None);
+        assert_eq!(common("a/", "", None), None);
+        assert_eq!(common("a/", "b", Some("/")), None);
     }
 
     #[test]

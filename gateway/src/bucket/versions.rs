@@ -66,10 +66,9 @@ impl Marker<'_> {
         };
         let version = match self.version {
             None => {
-                return Ok(Some(if listing::is_common_prefix(key, prefix, delimiter) {
-                    VersionStart::CommonPrefix(key.to_owned())
-                } else {
-                    VersionStart::Key(key.to_owned())
+                return Ok(Some(match listing::common_prefix_of(key, prefix, delimiter) {
+                    Some(common) => VersionStart::CommonPrefix(common.to_owned()),
+                    None => VersionStart::Key(key.to_owned()),
                 }));
             }
             Some("") => return Err(s3_error!(InvalidArgument, "A version-id marker cannot be empty.").into()),

@@ -44,13 +44,12 @@ fn start(
     delimiter: Option<&str>,
 ) -> Result<Option<UploadsStart>, Fault> {
     let Some(key) = key else { return Ok(None) };
-    let key = key.to_owned();
-    Ok(Some(match given(upload) {
-        None if listing::is_common_prefix(&key, prefix, delimiter) => UploadsStart::CommonPrefix(key),
-        None => UploadsStart::Key(key),
-        Some(upload) => {
+    Ok(Some(match (given(upload), listing::common_prefix_of(key, prefix, delimiter)) {
+        (None, Some(common)) => UploadsStart::CommonPrefix(common.to_owned()),
+        (None, None) => UploadsStart::Key(key.to_owned()),
+        (Some(upload), _) => {
             let upload = upload_id(upload).map_err(|_| s3_error!(InvalidArgument, "Invalid uploadId marker"))?;
-            UploadsStart::Upload { key, upload }
+            UploadsStart::Upload { key: key.to_owned(), upload }
         }
     }))
 }

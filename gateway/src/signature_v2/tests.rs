@@ -70,7 +70,7 @@ fn the_documented_examples_verify() {
         let mut head = head(method, target, &headers);
         let carried = Carried::of(&head, bucket, moment(date).unwrap()).unwrap();
         assert_eq!(carried.access_key, KEY);
-        carried.verify(SECRET).unwrap_or_else(|_| panic!("{target}: {}", carried.string_to_sign));
+        carried.verify(SECRET).unwrap_or_else(|_| panic!("{target}: {:?}", carried.strings_to_sign));
         assert_eq!(code(carried.verify("another")), "SignatureDoesNotMatch");
         carried.take_out(&mut head);
         assert!(!head.headers.contains_key("authorization"));
@@ -86,7 +86,7 @@ fn a_signed_address_carries_headers_and_loses_its_signature() {
     let mut head = head(Method::PUT, target, &[("x-amz-meta-b", " 3 ")]);
     let carried = Carried::of(&head, None, NOW).unwrap();
     let expected = "PUT\n\ntext/plain\n1175139620\nx-amz-meta-a:1 2\nx-amz-meta-b:3\n/b/k?versionId=x/y";
-    assert_eq!(carried.string_to_sign, expected);
+    assert_eq!(carried.strings_to_sign, [expected]);
     carried.take_out(&mut head);
     assert_eq!(head.uri.to_string(), "/b/k?versionId=x%2Fy&x-id=GetObject");
     assert_eq!(head.headers["x-amz-meta-a"], "1 2");
@@ -161,7 +161,7 @@ fn what_is_not_signed_decides_nothing() {
     ] {
         assert_eq!(code(of(query, headers)), expected, "{query} {headers:?}");
     }
-    let plain = of("", &[]).unwrap().string_to_sign;
+    let plain = of("", &[]).unwrap().strings_to_sign;
     for (query, headers) in [
         ("&tagging", &[][..]),
         ("&versionId=1", &[]),
@@ -174,7 +174,7 @@ fn what_is_not_signed_decides_nothing() {
         ("", &[("content-type", "text/html")]),
         ("", &[("content-md5", "x")]),
     ] {
-        assert_ne!(of(query, headers).unwrap().string_to_sign, plain, "{query} {headers:?}");
+        assert_ne!(of(query, headers).unwrap().strings_to_sign, plain, "{query} {headers:?}");
     }
 }
 
@@ -184,6 +184,23 @@ fn malformed_authorization_is_refused() {
         let head = head(Method::GET, "/b/k", &[("date", DATE), ("authorization", sent)]);
         assert_eq!(code(Carried::of(&head, None, NOW)), "InvalidArgument", "{sent}");
     }
+}
+
+#[test]
+fn a_bucket_by_its_path_is_signed_with_a_slash_or_without() {
+    let strings = |target: &str, bucket| {
+        let head =
+            head(Method::GET, target, &[("date", "Tue, 27 Mar 2007 19:36:42 +0000"), ("authorization", "AWS k:AAAA")]);
+        let now = moment("Tue, 27 Mar 2007 19:36:42 +0000").unwrap();
+        let carried = Carried::of(&head, bucket, now).unwrap();
+        let resource = |signed: &String| signed.rsplit('\n').next().unwrap().to_owned();
+        carried.strings_to_sign.iter().map(resource).collect::<Vec<_>>()
+    };
+    assert_eq!(strings("/photos?uploads", None), ["/photos?uploads", "/photos/?uploads"]);
+    assert_eq!(strings("/photos/", None), ["/photos/"]);
+    assert_eq!(strings("/photos/k", None), ["/photos/k"]);
+    assert_eq!(strings("/", None), ["/"]);
+    assert_eq!(strings("/k", Some("photos")), ["/photos/k"]);
 }
 
 #[test]

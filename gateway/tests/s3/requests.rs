@@ -92,7 +92,10 @@ async fn errors_have_their_codes() {
     let http = &server.http;
     http.get("/nobody/k").await.refused(404, "NoSuchBucket");
     http.get("/bucket/k").await.refused(404, "NoSuchKey");
-    http.put("/nobody/k", "x").await.refused(404, "NoSuchBucket");
+    let unread = http.put("/nobody/k", "x").await;
+    unread.refused(404, "NoSuchBucket");
+    assert_eq!(unread.header("connection"), "close", "a body that nobody read stands before the next request");
+    assert!(!http.get("/bucket/k").await.headers.contains_key("connection"));
     http.delete("/nobody").await.refused(404, "NoSuchBucket");
     http.put("/Bad_Name", "").await.refused(400, "InvalidBucketName");
     http.put("/bucket", "").await.ok();

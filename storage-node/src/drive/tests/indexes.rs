@@ -54,7 +54,17 @@ fn database(index: &Path) -> PathBuf {
 }
 
 fn with_database(index: &Path, change: impl FnOnce(&SledIndex)) {
-    change(&SledIndex::open(&database(index), 1 << 20).unwrap());
+    // The drive's thread lets go of the database a moment after the drive is dropped.
+    let began = std::time::Instant::now();
+    let opened = loop {
+        match SledIndex::open(&database(index), 1 << 20) {
+            Err(error) if error.to_string().contains("lock") && began.elapsed().as_secs() < 20 => {
+                std::thread::yield_now();
+            }
+            opened => break opened.unwrap(),
+        }
+    };
+    change(&opened);
 }
 
 fn chunk_place() -> Place {
