@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_core::{LogIndex, SessionId};
 use cairn_machine::rows::session::{SessionKind, SessionRow};
-use cairn_machine::{Operation, Outcome, Refusal, Row};
+use cairn_machine::{Operation, Outcome, Row};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{ProposeError, ReadError};
 use crate::node::Inner as Node;
+use crate::propose::is_ended;
 use crate::session::{Session, WriteTicket};
 use crate::view::{RowsAt, View};
 use reads::Reads;
@@ -73,8 +74,7 @@ impl Client {
         }
         let session = self.inner.current();
         let answer = self.inner.node.proposer.in_session(&session, &operations).await?;
-        let ended = |outcome: &Outcome| *outcome == Outcome::Refused(Refusal::SessionEnded);
-        if answer.outcomes.iter().all(ended) && self.inner.has_ended(&session) {
+        if answer.outcomes.iter().all(is_ended) && self.inner.has_ended(&session, answer.index).await {
             self.inner.replace(&session).await?;
             return Err(ProposeError::SessionEnded(session.id()));
         }
@@ -103,6 +103,10 @@ impl Client {
         WriteTicket::begin(self.inner.current())
     }
 
+    pub(crate) fn node(&self) -> &Node {
+        &self.inner.node
+    }
+
     #[cfg(test)]
     pub(crate) fn current(&self) -> Arc<Session> {
         self.inner.current()
@@ -125,8 +129,11 @@ impl Inner {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the log has ended a session. Asked after one of its requests was answered so.
-    fn has_ended(&self, session: &Session) -> bool {
+    /// Whether the log has ended a session. Asked after one of its requests was answered so, at an index.
+    async fn has_ended(&self, session: &Session, answered: LogIndex) -> bool {
+        if !self.node.has_applied(answered).await {
+            return false;
+        }
         match SessionRow::get(&RowsAt(self.node.rows.view()), &session.id()) {
             Ok(row) => row.is_none(),
             Err(error) => {
@@ -156,7 +163,9 @@ async fn register(node: &Node, kind: SessionKind) -> Result<Arc<Session>, Propos
     let operation = Operation::RegisterSession { id, kind, node: node.config.node };
     let answer = node.proposer.without_session(&[operation]).await?;
     match answer.outcomes.as_slice() {
-        [Outcome::Done] => Ok(Session::new(id, kind, LogIndex(answer.index.0))),
+        // From here on its views are opened at or behind its registration, which another node may have applied first.
+        [Outcome::Done] if node.has_applied(answer.index).await => Ok(Session::new(id, kind, answer.index)),
+        [Outcome::Done] => Err(ProposeError::Unavailable("this node does not follow the log".into())),
         [Outcome::Refused(refusal)] => Err(ProposeError::Refused(refusal.clone())),
         other => panic!("registering a session has one outcome of two kinds, and not {other:?}"),
     }

@@ -1,20 +1,26 @@
 //! How a node is run. The defaults are production's; tests and simulations make everything small.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::NodeId;
 use cairn_core::units::{GIB, MIB};
 
 use crate::applied::Pressure;
+use crate::peers::{NoPeers, Peers};
 
 /// How a node is run.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// Which node this is.
     pub node: NodeId,
-    /// The id under which it votes.
+    /// The id under which it takes part in the log.
     pub voter: u64,
+    /// What it knows of its own past under that id.
+    pub standing: Standing,
+    /// The way to the other nodes.
+    pub peers: Arc<dyn Peers>,
     /// Where runs may lie: a directory on each of the node's drives, which exist. More than there are copies, so that
     /// another can take the place of one that fails.
     pub run_directories: Vec<PathBuf>,
@@ -35,11 +41,13 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// The defaults of production.
+    /// The defaults of production, for a node that founds a cluster or goes on alone.
     pub fn new(node: NodeId, voter: u64, run_directories: Vec<PathBuf>, run_copies: usize) -> Self {
         Self {
             node,
             voter,
+            standing: Standing::Founder,
+            peers: Arc::new(NoPeers),
             run_directories,
             run_copies,
             cut: CutPolicy::default(),
@@ -58,6 +66,18 @@ impl NodeConfig {
         assert!(sessions.renew_at_most <= sessions.renew_at_least, "a session may be renewed when it must");
         assert!(sessions.renew_at_least < sessions.term, "a session that is renewed lives");
     }
+}
+
+/// What a node knows of its own past when it starts. What it has promised under its id stands in its log; a log that is
+/// empty where it cannot be has been lost, and whoever went on with it would promise the opposite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The first voter: an empty log means that the cluster is still to be formed.
+    Founder,
+    /// Its id was given to it just now, and nothing was ever written under it: it waits to be sent the log.
+    Newcomer,
+    /// It has taken part under its id: an empty log refuses the start.
+    Member,
 }
 
 /// Who does what blocks: writing and merging runs.

@@ -45,6 +45,21 @@ pub enum ReadError {
     Closed,
 }
 
+/// Why members are as they were, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// It cannot be done, or not now: another change is under way, the member is unknown, or has not caught up. Look at the
+    /// members, and ask again once that has changed.
+    #[error("members cannot be changed so: {0}")]
+    Refused(String),
+    /// Nobody knows whether it happened: ask again, which changes nothing more.
+    #[error("it is not known whether members have changed: {0}")]
+    Unavailable(String),
+    /// The rows were not changed, or nobody knows.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+}
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -69,6 +84,13 @@ pub enum StartError {
     /// The log is empty: nothing was ever formed here. Form it, or look for the drives that have it.
     #[error("the cluster is not formed")]
     NotFormed,
+    /// The node has taken part under this id, and its log does not know it any more. What it had promised is lost, so it
+    /// must never vote under that id again: have it admitted under a new one.
+    #[error("the log of member {member} is lost: it must join again under another id")]
+    Forgotten {
+        /// The id.
+        member: u64,
+    },
     /// The node stopped on the way.
     #[error(transparent)]
     Stopped(#[from] NodeFailure),

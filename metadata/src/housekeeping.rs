@@ -1,11 +1,12 @@
-//! What a leader does about sessions whose process is gone.
+//! What is done about sessions whose process is gone.
 //!
-//! - Sessions that this node had before it started are ended at once. That is safe without waiting for their term: this
+//! - Sessions that this node had before it started are ended at once, by the node itself. That is safe without waiting for their term: this
 //!   process holds the locks of the node's drives, so the process that had those sessions has ended, and whatever it had
 //!   sent was refused or is in the log before this. Were it wrong, the end would still name the last renewal.
-//! - Any other session is ended when it was silent for a whole term by the leader's own stopwatch; see [`crate::expiry`].
+//! - Any other session is ended by the leader, when it was silent for a whole term by the leader's own stopwatch; see [`crate::expiry`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_core::{LogIndex, SessionId};
 use cairn_machine::row::table_end;
@@ -24,12 +25,13 @@ const LOOKS_PER_TERM: u32 = 6;
 /// The most sessions that are ended in one proposal.
 const ENDED_AT_ONCE: usize = 256;
 
-/// Ends what has to be ended, for as long as the node runs. `swept` becomes true when the sessions of this node's
-/// predecessors are gone.
-pub(crate) async fn keep_house(node: Arc<Node>, swept: watch::Sender<bool>) {
+/// How long nobody looks again after the sessions of the time before could not be ended.
+const SWEEP_AGAIN: Duration = Duration::from_secs(1);
+
+/// Ends what has been silent for too long, whenever this node leads.
+pub(crate) async fn keep_house(node: Arc<Node>) {
     let stopping = node.tasks.stopping();
     let mut leadership = node.raft.leadership();
-    let mut swept = Some(swept);
     loop {
         let leads = |known: &crate::raft::Leadership| known.leader == Some(node.config.voter);
         let term = tokio::select! {
@@ -43,11 +45,6 @@ pub(crate) async fn keep_house(node: Arc<Node>, swept: watch::Sender<bool>) {
         // A leader of a new term counts from zero.
         let mut expiry = Expiry::default();
         while node.raft.leads() && node.raft.leadership().borrow().term == term {
-            if let Some(sender) = swept.take()
-                && !sweep(&node, &sender).await
-            {
-                swept = Some(sender);
-            }
             end_silent(&node, &mut expiry).await;
             tokio::select! {
                 biased;
@@ -59,25 +56,34 @@ pub(crate) async fn keep_house(node: Arc<Node>, swept: watch::Sender<bool>) {
     }
 }
 
-/// Ends the sessions that this node had before this process. Whether they are gone.
-async fn sweep(node: &Node, swept: &watch::Sender<bool>) -> bool {
-    // Everything that was committed before must be applied, or a session that was registered last would be overlooked.
-    let index = match node.raft.read_index().await {
-        Ok(index) => index,
-        Err(error) => {
-            tracing::debug!(%error, "sessions of the time before are looked for later");
-            return false;
+/// Ends the sessions that this node had before this process. `swept` becomes true when they are gone.
+pub(crate) async fn sweep_until_done(node: Arc<Node>, swept: watch::Sender<bool>) {
+    let stopping = node.tasks.stopping();
+    let work = async {
+        while !sweep(&node).await {
+            tokio::time::sleep(SWEEP_AGAIN).await;
         }
+        swept.send_replace(true);
     };
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => {}
+        _ = node.failure.happened() => {}
+        () = work => {}
+    }
+}
+
+/// Whether they are gone.
+async fn sweep(node: &Node) -> bool {
+    // Everything that was committed before must be applied, or a session that was registered last would be overlooked.
+    let Some(index) = node.leader.until_read_index().await else { return false };
     let mut applied = node.applied.watch();
-    let caught_up = applied.wait_for(|applied| *applied >= index);
-    // A node that has failed applies nothing more.
-    if !matches!(tokio::time::timeout(node.config.deadline, caught_up).await, Ok(Ok(_))) {
+    if applied.wait_for(|applied| *applied >= index).await.is_err() {
         return false;
     }
     let own = node.own_sessions();
     let before = |row: &SessionRow, id: &SessionId| row.node == node.config.node && !own.contains(id);
-    let done = match sessions(&RowsAt(node.rows.view())) {
+    match sessions(&RowsAt(node.rows.view())) {
         Ok(sessions) => {
             let old: Vec<_> =
                 sessions.iter().filter(|(id, row)| before(row, id)).map(|(id, row)| (*id, row.renewed)).collect();
@@ -87,11 +93,7 @@ async fn sweep(node: &Node, swept: &watch::Sender<bool>) -> bool {
             tracing::error!(%error, "session rows cannot be read");
             false
         }
-    };
-    if done {
-        swept.send_replace(true);
     }
-    done
 }
 
 async fn end_silent(node: &Node, expiry: &mut Expiry) {

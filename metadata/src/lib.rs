@@ -7,13 +7,17 @@
 //!    └──────────────── outcomes ───────────────────┼──────────────── <─────────────────────┘                 │
 //!    ^                                             │ ReadIndex                                               │
 //!    └──────────────── View ───────────────────────┴─────────────────────────────────────────────────────────┘
+//!
+//! On a node that does not lead, proposals and questions take one more step: Peers ~~~> MetadataNode::answer of the leader.
 //! ```
 //!
 //! Where to look:
-//! - [`MetadataNode`] (`node`): a running voter; [`NodeConfig`] (`config`); [`MetadataStatus`] (`status`)
+//! - [`MetadataNode`] (`node`): a running node, which votes or only follows the log; [`NodeConfig`] (`config`); [`MetadataStatus`] (`status`)
 //! - [`Client`] (`client`): sessions, proposals, linearizable views; [`View`] (`view`), [`WriteTicket`] (`session`)
-//! - `propose`: from many callers to one entry of the log
-//! - `raft`: the one room that knows openraft: its log store, its state machine, what is kept as bytes
+//! - [`Peers`] (`peers`): the way to other nodes, as a trait that carries bytes; `wire`: what the bytes look like
+//! - `propose`: from many callers to one entry of the log, here or on the leader; `leader`: the way there
+//! - `members`: who takes part, and how that changes
+//! - `raft`: the one room that knows openraft: its log store, its state machine, its network, what is kept as bytes
 //! - `applier`, `applied`: one entry after the other becomes rows; what else is known at an index
 //! - `runs`: when a run is cut, and in which order things are said and removed; `history`: what is kept of the log
 //! - `housekeeping`, `expiry`: the end of sessions whose process is gone
@@ -29,8 +33,10 @@
 //! - **mark**: what the log says the runs are; **checkpoint**: a mark of the past, where the log can be cut
 //! - **number**: of a session's request; **counter**: of a session's write
 //!
-//! Deliberately not here: a network (one voter; an unknown peer cannot be reached, and says so), and sending runs to
-//! voters that are new.
+//! - **member**: who is sent the log, under an id that is given once; **voter**: a member that is counted
+//!
+//! Deliberately not here: connections between nodes (bring a [`Peers`]), deciding when a member is to be replaced, and
+//! sending runs to members that lack log which is gone: they stay behind, and say so.
 
 mod applied;
 mod applier;
@@ -42,7 +48,10 @@ mod expiry;
 mod failure;
 mod history;
 mod housekeeping;
+mod leader;
+mod members;
 mod node;
+mod peers;
 mod propose;
 pub mod query;
 mod raft;
@@ -51,15 +60,18 @@ mod session;
 mod status;
 mod tasks;
 mod view;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use client::Client;
-pub use config::{CutPolicy, HistoryPolicy, NodeConfig, RaftTimers, SessionPolicy, Work};
-pub use error::{NodeFailure, ProposeError, ReadError, StartError};
+pub use config::{CutPolicy, HistoryPolicy, NodeConfig, RaftTimers, SessionPolicy, Standing, Work};
+pub use error::{ChangeError, NodeFailure, ProposeError, ReadError, StartError};
 pub use node::MetadataNode;
-pub use raft::FormatError;
+pub use peers::{NoPeers, PeerCall, PeerError, Peers};
+pub use raft::{FormatError, MemberStatus};
 pub use session::WriteTicket;
 pub use status::MetadataStatus;
 pub use view::View;
+pub use wire::BODY_BYTES_MAX;

@@ -1,8 +1,9 @@
-//! The running voter: Raft over the operation log, rows behind it, and the tasks that keep both.
+//! The running node: Raft over the operation log, rows behind it, and the tasks that keep both.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use cairn_core::{Clock, Entropy, LogIndex, SessionId};
 use cairn_machine::rows::cluster::ClusterRow;
 use cairn_machine::rows::session::SessionKind;
@@ -14,18 +15,20 @@ use tokio::sync::watch;
 use crate::applied::Applied;
 use crate::applier::Applier;
 use crate::client::Client;
-use crate::config::NodeConfig;
-use crate::error::{NodeFailure, ProposeError, StartError};
+use crate::config::{NodeConfig, Standing};
+use crate::error::{ChangeError, NodeFailure, ProposeError, StartError};
 use crate::failure::Failure;
-use crate::housekeeping::keep_house;
-use crate::propose::{Proposer, gather};
-use crate::raft::{AppliedState, Kept, Mark, NewestMark, OpenError, Parts, Raft, RaftStartError, ReadIndexError};
+use crate::housekeeping::{keep_house, sweep_until_done};
+use crate::leader::LeaderWay;
+use crate::peers::{PeerCall, PeerError};
+use crate::propose::{Gatherer, Proposer, gather};
+use crate::raft::{AppliedState, Kept, Mark, NewestMark, OpenError, Parts, Raft, RaftStartError};
 use crate::runs::{Keeper, KeeperReport};
 use crate::status::MetadataStatus;
 use crate::tasks::Tasks;
 use crate::view::RowsAt;
 
-/// A running voter. Cheap to clone; close it once.
+/// A running node: a voter, or a member that follows the log. Cheap to clone; close it once.
 #[derive(Debug, Clone)]
 pub struct MetadataNode {
     pub(crate) inner: Arc<Inner>,
@@ -36,6 +39,7 @@ pub struct MetadataNode {
 pub(crate) struct Inner {
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) raft: Raft,
+    pub(crate) leader: LeaderWay,
     pub(crate) rows: Rows,
     pub(crate) applied: Arc<Applied>,
     pub(crate) proposer: Proposer,
@@ -57,13 +61,24 @@ impl Inner {
         self.own_sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
     }
 
+    /// Waits until the rows here contain an index. Whether they do: a node that has failed or hears nothing stays behind.
+    pub(crate) async fn has_applied(&self, index: LogIndex) -> bool {
+        let mut applied = self.applied.watch();
+        tokio::select! {
+            biased;
+            applied = applied.wait_for(|applied| *applied >= index) => applied.is_ok(),
+            _ = self.failure.happened() => false,
+            () = tokio::time::sleep(self.config.deadline) => false,
+        }
+    }
+
     pub(crate) fn own_sessions(&self) -> BTreeSet<SessionId> {
         self.own_sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl MetadataNode {
-    /// Starts a voter on its operation log: opens the runs that the newest mark names, applies the log behind them as
+    /// Starts a node on its operation log: opens the runs that the newest mark names, applies the log behind them as
     /// far as it is known to be committed, and takes up its part in Raft. Inside a tokio runtime; it is ready when
     /// [`Self::ready`] says so. The log must take entries of somewhat more than 1 MiB: with segments of 4 MiB it does.
     pub async fn start(
@@ -77,6 +92,10 @@ impl MetadataNode {
         config.check();
         if recovered.report.read_only {
             return Err(StartError::ReadOnly { missing: recovered.report.missing });
+        }
+        let empty = recovered.vote.is_none() && recovered.last_index.is_none() && recovered.mark.is_none();
+        if config.standing == Standing::Member && empty {
+            return Err(StartError::Forgotten { member: config.voter });
         }
         let config = Arc::new(config);
         let mark = recovered.mark.as_ref().map(|payload| Mark::from_bytes(payload)).transpose()?;
@@ -95,9 +114,17 @@ impl MetadataNode {
             tasks: &tasks,
         };
         let raft = Raft::start(parts).await.map_err(|error| start_error(error, &failure))?;
-        let (proposer, queue) = Proposer::new(raft.leadership(), config.voter, config.deadline);
+        let leader = LeaderWay {
+            raft: raft.clone(),
+            peers: config.peers.clone(),
+            entropy: entropy.clone(),
+            deadline: config.deadline,
+        };
+        let (proposer, queue) = Proposer::new(leader.clone());
         let stopping = tasks.stopping();
-        tasks.spawn(gather(queue, raft.clone(), applied.clone(), clock.clone(), stopping.clone()));
+        let (way, clock_too, tasks_too) = (leader.clone(), clock.clone(), tasks.clone());
+        let gatherer = Gatherer { way, applied: applied.clone(), clock: clock_too, tasks: tasks_too };
+        tasks.spawn(gather(queue, gatherer));
         let keeper = Keeper {
             config: config.clone(),
             rows: rows.clone(),
@@ -118,6 +145,7 @@ impl MetadataNode {
         let inner = Arc::new(Inner {
             config,
             raft,
+            leader,
             rows,
             applied,
             proposer,
@@ -131,7 +159,8 @@ impl MetadataNode {
             own_sessions: Mutex::default(),
             swept,
         });
-        tasks.spawn(keep_house(inner.clone(), swept_sender));
+        tasks.spawn(sweep_until_done(inner.clone(), swept_sender));
+        tasks.spawn(keep_house(inner.clone()));
         Ok(Self { inner })
     }
 
@@ -160,27 +189,17 @@ impl MetadataNode {
     }
 
     /// Waits until there is a leader, everything that was committed is applied, and the sessions that this node had
-    /// before are ended. Says so where the cluster was never formed, or not to the end: then form it.
+    /// before are ended. Says so where the cluster was never formed, or not to the end: then form it. Without a majority,
+    /// and for a newcomer that nobody sends the log to, it waits for as long as the caller does.
     pub async fn ready(&self) -> Result<(), StartError> {
         let inner = &self.inner;
         let ready = async {
-            if !inner.raft.is_initialized().await.map_err(StartError::Raft)? {
+            let waits = inner.config.standing == Standing::Newcomer;
+            if !waits && !inner.raft.is_initialized().await.map_err(StartError::Raft)? {
                 return Err(StartError::NotFormed);
             }
-            let mut leadership = inner.raft.leadership();
-            loop {
-                leadership.wait_for(|known| known.leader.is_some()).await.map_err(|_| ended())?;
-                match inner.raft.read_index().await {
-                    Ok(index) => {
-                        inner.applied.watch().wait_for(|applied| *applied >= index).await.map_err(|_| ended())?;
-                        break;
-                    }
-                    Err(ReadIndexError::NotLeader) => {
-                        leadership.changed().await.map_err(|_| ended())?;
-                    }
-                    Err(ReadIndexError::Unavailable(reason)) => return Err(StartError::Raft(reason)),
-                }
-            }
+            let index = inner.leader.until_read_index().await.ok_or_else(ended)?;
+            inner.applied.watch().wait_for(|applied| *applied >= index).await.map_err(|_| ended())?;
             inner.swept.clone().wait_for(|swept| *swept).await.map_err(|_| ended())?;
             // A formation may have been cut short between the first membership and the first operation.
             let formed = ClusterRow::get(&RowsAt(inner.rows.view()), &());
@@ -216,10 +235,36 @@ impl MetadataNode {
             purged_index: index(inner.raft.purged_index()),
             rows: inner.rows.stats(),
             log: inner.log.stats(),
+            members: inner.raft.members(),
             effects_hash: state.effects_hash,
             run_error: inner.keeper.last_error(),
             failure: inner.failure.cause(),
         }
+    }
+
+    /// Answers what another node asks. Bodies and replies have at most [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX) bytes; what
+    /// makes no sense, or is meant for another member, is refused. May take as long as a caller waits: ask many at a time.
+    pub async fn answer(&self, call: PeerCall, body: Bytes) -> Result<Bytes, PeerError> {
+        let inner = &self.inner;
+        if let Some(cause) = inner.failure.cause() {
+            return Err(PeerError::Refused(cause.to_string()));
+        }
+        match call {
+            PeerCall::Append => inner.raft.answer_append(&body).await,
+            PeerCall::Vote => inner.raft.answer_vote(&body, false).await,
+            PeerCall::PreVote => inner.raft.answer_vote(&body, true).await,
+            PeerCall::Transfer => inner.raft.answer_transfer(&body).await,
+            PeerCall::Propose => inner.proposer.answer(&body).await,
+            PeerCall::ReadIndex => inner.leader.answer_read_index(&body).await,
+            PeerCall::Members => inner.leader.answer_change(&body).await,
+            PeerCall::Install | PeerCall::Run => Err(PeerError::Refused("runs are not sent yet".into())),
+        }
+    }
+
+    /// Hands the lead to another voter, if this node has it. Who leads then is decided by an election, in which that one has
+    /// the first word; the status shows it.
+    pub async fn transfer_lead(&self, to: u64) -> Result<(), ChangeError> {
+        self.inner.raft.transfer(to).await.map_err(ChangeError::Unavailable)
     }
 
     /// Waits until the node fails. A process whose node has failed should end: a restart is the way on.

@@ -5,27 +5,34 @@
 //! propose --+--> bounded queue --> one batch, one ---+--> outcomes      while entries are under way, the next gathers
 //! propose --+                      entry             +--> outcomes
 //! ```
+//! A node that does not lead sends what it has gathered to the one that does, where it is gathered once more. A proposal
+//! that was sent and not answered is sent again under its number, so it has one effect, whoever leads by then.
+//!
 //! A lone proposal waits for nobody. How many entries may be under way at a time is bounded, so that a crowd gathers
 //! into few large entries instead of many small ones; see [`ENTRIES_UNDER_WAY_MAX`].
 
 mod encoded;
+mod forward;
 mod gathering;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_core::{Clock, LogIndex};
-use cairn_machine::{Operation, Outcome, RequestId};
+use cairn_machine::{Operation, Outcome, Refusal, RequestId};
+use minicbor::{Decode, Encode};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::applied::Applied;
 use crate::calendar::Calendar;
 use crate::error::ProposeError;
-use crate::raft::{Leadership, Raft, WriteError};
+use crate::leader::{Lead, LeaderWay, Pause};
+use crate::peers::PeerError;
+use crate::raft::WriteError;
 use crate::session::Session;
 use crate::session::window::Crowded;
+use crate::tasks::Tasks;
 use encoded::EncodedOperations;
 use gathering::Gathering;
 
@@ -33,6 +40,10 @@ use gathering::Gathering;
 /// smaller entries, each with its own cost: measured, one entry at a time commits half as much again as two with 64
 /// clients, and as much with 512. A second voter's round trips will be another matter.
 const ENTRIES_UNDER_WAY_MAX: u32 = 1;
+
+/// How many bundles of proposals may be on their way to a leader elsewhere. While some are, the next gathers; more than one
+/// so that the way there and back does not add to the wait of those who come behind.
+const FORWARDS_UNDER_WAY_MAX: u32 = 4;
 
 /// How many proposals may wait to be gathered. A session has at most 1,024 requests out, so this is some sessions' worth;
 /// with the bound of a proposal it also bounds the memory.
@@ -42,32 +53,54 @@ const QUEUE_MAX: usize = 4096;
 type ProposalResult = Result<Answer, WriteError>;
 
 /// The outcomes of a proposal, and where in the log they came about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Answer {
     /// The entry that carried it.
+    #[n(0)]
     pub(crate) index: LogIndex,
     /// One for each operation. A repeated request has its first answer.
+    #[n(1)]
     pub(crate) outcomes: Vec<Outcome>,
 }
 
 /// A proposal that waits to be gathered.
 #[derive(Debug)]
 struct Waiting {
-    /// Whose request it is; none for what needs no session.
-    request: Option<(Arc<Session>, u64)>,
+    /// Whose request it is.
+    asker: Asker,
     /// What it asks for.
     operations: Arc<EncodedOperations>,
     /// Where the outcomes go.
     reply: oneshot::Sender<ProposalResult>,
 }
 
+/// Who asks.
+#[derive(Debug)]
+enum Asker {
+    /// Somebody who needs no session.
+    Anyone,
+    /// A session of this process, under a number.
+    Session(Arc<Session>, u64),
+    /// A node that does not lead, for one of its own. It is never sent on: who leads decides, or says that it does not.
+    Peer(Option<RequestId>),
+}
+
+impl Asker {
+    /// The request, with what its session has been answered until now.
+    fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Anyone => None,
+            Self::Session(session, number) => Some(request_id(session, *number)),
+            Self::Peer(request) => *request,
+        }
+    }
+}
+
 /// Hands proposals in and waits for what comes of them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Waiting>,
-    leadership: watch::Receiver<Leadership>,
-    voter: u64,
-    deadline: Duration,
+    way: LeaderWay,
 }
 
 /// The number of a request, given back when nobody waits for its answer any more.
@@ -85,9 +118,9 @@ impl Drop for Number<'_> {
 
 impl Proposer {
     /// A proposer, and the queue that [`gather`] empties.
-    pub(crate) fn new(leadership: watch::Receiver<Leadership>, voter: u64, deadline: Duration) -> (Self, Queue) {
+    pub(crate) fn new(way: LeaderWay) -> (Self, Queue) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        (Self { queue, leadership, voter, deadline }, Queue(waiting))
+        (Self { queue, way }, Queue(waiting))
     }
 
     /// Proposes what needs no session: operations that have one effect however often they are applied.
@@ -116,9 +149,14 @@ impl Proposer {
     ) -> Result<Answer, ProposeError> {
         let operations = Arc::new(EncodedOperations::encode(operations)?);
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { request: Some((session.clone(), number)), operations, reply };
+        let waiting = Waiting { asker: Asker::Session(session.clone(), number), operations, reply };
         self.queue.send(waiting).await.expect("the node runs");
         Ok(answer.await.expect("the node runs").expect("the node leads"))
+    }
+
+    /// Takes what another node sends, and waits for what comes of it.
+    pub(crate) async fn answer(&self, body: &Bytes) -> Result<Bytes, PeerError> {
+        forward::answer(self, body).await
     }
 
     async fn until_deadline(
@@ -129,9 +167,9 @@ impl Proposer {
         // Once it was handed in, it may happen: then a deadline says that nothing is known.
         let mut handed_in = false;
         let attempt = self.attempt(session, operations, &mut handed_in);
-        match tokio::time::timeout(self.deadline, attempt).await {
+        match tokio::time::timeout(self.way.deadline, attempt).await {
             Ok(result) => result,
-            Err(_) if handed_in => Err(ProposeError::Unavailable(format!("no answer within {:?}", self.deadline))),
+            Err(_) if handed_in => Err(ProposeError::Unavailable(format!("no answer within {:?}", self.way.deadline))),
             Err(_) => Err(ProposeError::Overloaded),
         }
     }
@@ -149,25 +187,35 @@ impl Proposer {
             }
             None => None,
         };
-        let mut leadership = self.leadership.clone();
+        let mut pause = Pause::new(&self.way);
         loop {
-            let request = number.as_ref().map(|number| (number.session.clone(), number.number));
+            let asker =
+                number.as_ref().map_or(Asker::Anyone, |number| Asker::Session(number.session.clone(), number.number));
             let (reply, answer) = oneshot::channel();
-            let waiting = Waiting { request, operations: operations.clone(), reply };
+            let waiting = Waiting { asker, operations: operations.clone(), reply };
+            // What was handed in before may still happen, whatever becomes of it now.
+            let before = std::mem::replace(handed_in, true);
             match self.queue.try_send(waiting) {
-                Ok(()) => *handed_in = true,
-                Err(_) if *handed_in => return Err(ProposeError::Unavailable("the leader has changed".into())),
+                Ok(()) => {}
+                Err(_) if before => return Err(ProposeError::Unavailable("the leader has changed".into())),
                 Err(TrySendError::Full(_)) => return Err(ProposeError::Overloaded),
                 Err(TrySendError::Closed(_)) => return Err(ProposeError::Closed),
             }
             match answer.await {
+                // The first copy may have had its effect before the session ended.
+                Ok(Ok(answer)) if before && answer.outcomes.iter().all(is_ended) => {
+                    return Err(ProposeError::Unavailable("its session ended while it was under way".into()));
+                }
                 Ok(Ok(answer)) => return Ok(answer),
                 // With the same number it has one effect, even if another leader commits what this one had written.
                 Ok(Err(WriteError::NotLeader)) => {
-                    let leads = |known: &Leadership| known.leader == Some(self.voter);
-                    if leadership.wait_for(leads).await.is_err() {
+                    if pause.wait().await.is_none() {
                         return Err(ProposeError::Unavailable("the metadata node has stopped".into()));
                     }
+                }
+                Ok(Err(WriteError::Busy)) if !before => return Err(ProposeError::Overloaded),
+                Ok(Err(WriteError::Busy)) => {
+                    return Err(ProposeError::Unavailable("the leader has too much to do".into()));
                 }
                 Err(_) => return Err(ProposeError::Unavailable("the metadata node has stopped".into())),
             }
@@ -179,15 +227,20 @@ impl Proposer {
 #[derive(Debug)]
 pub(crate) struct Queue(mpsc::Receiver<Waiting>);
 
+/// What gathering needs.
+pub(crate) struct Gatherer {
+    pub(crate) way: LeaderWay,
+    pub(crate) applied: Arc<Applied>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Tasks,
+}
+
 /// Gathers proposals until it is told to stop; then it takes no more, and waits for those that are under way.
-pub(crate) async fn gather(
-    Queue(mut queue): Queue,
-    raft: Raft,
-    applied: Arc<Applied>,
-    clock: Arc<dyn Clock>,
-    stopping: CancellationToken,
-) {
-    let under_way = Arc::new(Semaphore::new(ENTRIES_UNDER_WAY_MAX as usize));
+pub(crate) async fn gather(Queue(mut queue): Queue, gatherer: Gatherer) {
+    let Gatherer { way, applied, clock, tasks } = gatherer;
+    let stopping = tasks.stopping();
+    let writing = Arc::new(Semaphore::new(ENTRIES_UNDER_WAY_MAX as usize));
+    let forwarding = Arc::new(Semaphore::new(FORWARDS_UNDER_WAY_MAX as usize));
     let mut calendar = Calendar::default();
     let mut left_over = None;
     loop {
@@ -203,6 +256,8 @@ pub(crate) async fn gather(
             },
         };
         let Some(first) = next else { break };
+        let under_way = if way.lead() == Lead::Here { &writing } else { &forwarding };
+        // Waiting takes time in which the lead may change. An entry under way is answered then, so nobody waits for ever.
         let permit = under_way.clone().acquire_owned().await.expect("the semaphore is never closed");
         let mut gathering = Gathering::default();
         gathering.add(first);
@@ -213,16 +268,37 @@ pub(crate) async fn gather(
             }
             gathering.add(waiting);
         }
-        let time = calendar.assign(clock.wall(), applied.time());
-        let Some((entry, replies)) = gathering.finish(time) else { continue };
-        let done = move |result| {
-            replies.send(result);
-            drop(permit);
-        };
-        raft.write(entry, Box::new(done)).await;
+        match way.lead() {
+            Lead::Here => {
+                let time = calendar.assign(clock.wall(), applied.time());
+                let Some((entry, replies)) = gathering.finish(time) else { continue };
+                let done = move |result| {
+                    replies.send(result);
+                    drop(permit);
+                };
+                way.raft.write(entry, Box::new(done)).await;
+            }
+            Lead::There { member, node } => {
+                let Some((body, replies)) = gathering.finish_for(member) else { continue };
+                let way = way.clone();
+                tasks.spawn(async move {
+                    forward::send(&way, member, node, body, replies).await;
+                    drop(permit);
+                });
+            }
+            Lead::Nobody => gathering.turn_away(),
+        }
     }
-    let all = under_way.acquire_many(ENTRIES_UNDER_WAY_MAX).await;
-    drop(all.expect("the semaphore is never closed"));
+    // Without a majority nothing is answered before Raft ends, and who waits has a deadline of his own.
+    let all = writing.acquire_many(ENTRIES_UNDER_WAY_MAX);
+    if tokio::time::timeout(way.deadline, all).await.is_err() {
+        tracing::warn!("the node is closed while an entry is under way: nobody knows what comes of it");
+    }
+}
+
+/// Whether an operation was refused because its session is over.
+pub(crate) fn is_ended(outcome: &Outcome) -> bool {
+    *outcome == Outcome::Refused(Refusal::SessionEnded)
 }
 
 /// The number of a request, together with what its session has been answered until now.

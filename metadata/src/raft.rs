@@ -4,11 +4,16 @@
 //! entry -> Raft::write -> openraft -> LogStore -> operation log -> acknowledged -> committed
 //!                                                                                     |
 //!                outcomes <- reply, in the task that applied <- StateMachine <--------+
+//!
+//! openraft <- Raft::answer <- what other voters say        openraft -> Network -> what is said to them    (message)
 //! ```
 
+mod answer;
 mod format;
 mod log_store;
+mod members;
 mod membership;
+mod message;
 mod network;
 mod snapshot;
 mod state_machine;
@@ -18,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_core::{Entropy, LogIndex};
+use cairn_core::{Entropy, LogIndex, NodeId};
 use cairn_machine::Outcome;
 use cairn_oplog::{OpLog, Recovered};
 use openraft::async_runtime::WatchReceiver;
@@ -31,9 +36,12 @@ use tokio::sync::watch;
 
 pub use format::FormatError;
 pub(crate) use format::{
-    AppliedState, CHECKPOINTS_MAX, Checkpoint, ENTRY_HEAD_BYTES, Kept, KeptMembership, Mark, Position, begin_entry,
+    AppliedState, CHECKPOINTS_MAX, Checkpoint, ENTRY_HEAD_BYTES, Kept, KeptMembership, MEMBERS_MAX, Mark, Position,
+    begin_entry,
 };
 pub(crate) use log_store::OpenError;
+pub(crate) use members::ChangeRefused;
+pub use members::{MemberChange, MemberStatus};
 pub(crate) use snapshot::NewestMark;
 
 use crate::applier::Applier;
@@ -42,7 +50,7 @@ use crate::error::NodeFailure;
 use crate::failure::Failure;
 use crate::tasks::Tasks;
 use log_store::LogStore;
-use network::NoPeers;
+use network::Network;
 use state_machine::StateMachine;
 use type_config::{EncodedBatch, Reply, TypeConfig, Voter};
 
@@ -56,6 +64,9 @@ pub(crate) enum WriteError {
     /// Another voter leads, or none. With its number a request can be handed in again: it has one effect.
     #[error("this voter does not lead")]
     NotLeader,
+    /// The leader has too many proposals waiting. It did not take this one.
+    #[error("the leader has too much to do")]
+    Busy,
 }
 
 /// Why a read index could not be had.
@@ -67,6 +78,9 @@ pub(crate) enum ReadIndexError {
     /// Too few voters answered in time.
     #[error("{0}")]
     Unavailable(String),
+    /// Raft has ended, and nothing will come of asking again.
+    #[error("raft has stopped")]
+    Stopped,
 }
 
 /// Who leads.
@@ -74,6 +88,8 @@ pub(crate) enum ReadIndexError {
 pub(crate) struct Leadership {
     /// The leader, as far as this voter knows.
     pub(crate) leader: Option<u64>,
+    /// The node that it runs on.
+    pub(crate) node: Option<NodeId>,
     /// In which term.
     pub(crate) term: u64,
 }
@@ -126,7 +142,8 @@ impl Raft {
         let raft_config = raft_config(config).map_err(|error| RaftStartError::Raft(error.to_string()))?;
         // Every task that openraft starts inherits its randomness from here.
         let seed = entropy.next_u64();
-        let start = openraft::Raft::new(config.voter, Arc::new(raft_config), NoPeers, store, state_machine);
+        let network = Network { id: config.voter, peers: config.peers.clone() };
+        let start = openraft::Raft::new(config.voter, Arc::new(raft_config), network, store, state_machine);
         let start = DeterministicRng::<TokioRuntime>::scope(seed, start);
         let raft = Box::pin(start).await.map_err(|error| RaftStartError::Raft(error.to_string()))?;
         let leadership = follow_leadership(&raft, failure, tasks);
@@ -189,6 +206,7 @@ impl Raft {
         match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(linearizer) => Ok(LogIndex(linearizer.read_log_id().index())),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => Err(ReadIndexError::NotLeader),
+            Err(RaftError::Fatal(_)) => Err(ReadIndexError::Stopped),
             Err(error) => Err(ReadIndexError::Unavailable(error.to_string())),
         }
     }
@@ -196,6 +214,11 @@ impl Raft {
     /// Follows who leads.
     pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+
+    /// The id under which this node takes part.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether this voter leads, as far as it knows.
@@ -262,7 +285,9 @@ fn follow_leadership(
         loop {
             let now = {
                 let metrics = metrics.borrow_and_update();
-                Leadership { leader: metrics.current_leader, term: metrics.vote.leader_id.term }
+                let leader = metrics.current_leader;
+                let member = leader.and_then(|id| metrics.membership_config.get_node(&id));
+                Leadership { leader, node: member.map(|voter| voter.node), term: metrics.vote.leader_id.term }
             };
             sender.send_if_modified(|known| {
                 let changed = *known != now;

@@ -3,11 +3,12 @@
 use cairn_core::LogIndex;
 
 use crate::error::NodeFailure;
+use crate::raft::MemberStatus;
 
 /// How a voter is doing at the moment.
 #[derive(Debug, Clone)]
 pub struct MetadataStatus {
-    /// Its id.
+    /// The id under which it takes part.
     pub voter: u64,
     /// Who leads, as far as it knows.
     pub leader: Option<u64>,
@@ -23,6 +24,8 @@ pub struct MetadataStatus {
     pub purged_index: LogIndex,
     /// How the rows are kept.
     pub rows: cairn_rows::RowsStats,
+    /// Who takes part, as far as it knows.
+    pub members: Vec<MemberStatus>,
     /// How the log is kept: its copies and its drives.
     pub log: cairn_oplog::Stats,
     /// blake3 over all effects in order: voters at the same applied index have the same.

@@ -1,7 +1,12 @@
 //! The whole voter over faulty files: real operation log, real rows, simulated disk and time, everything from a seed.
 
+mod changes;
+mod chaos;
+mod cluster;
 mod crashes;
+mod history;
 mod lifecycle;
 mod runs;
 mod sessions;
+mod voters;
 mod world;

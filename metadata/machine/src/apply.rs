@@ -19,6 +19,7 @@ mod extent;
 mod garbage;
 mod here;
 mod manifest;
+mod member;
 mod object;
 mod request;
 mod session;
@@ -146,6 +147,10 @@ fn dispatch<S: RowSource + ?Sized>(
         Operation::RegisterDrives { node, drives } => topology::register_drives(rows, context, *node, drives),
         Operation::SetDriveState { drive, from, to } => topology::set_drive_state(rows, context, *drive, *from, *to),
         Operation::ReportRun { voter, index } => topology::report_run(rows, context, *voter, *index),
+        Operation::RegisterNode { node, zone, drives } => member::register_node(rows, context, *node, zone, drives),
+        Operation::AdmitMember { node } => member::admit(rows, context, *node),
+        Operation::SeatVoter { voter } => member::seat(rows, *voter),
+        Operation::DismissMember { member } => member::dismiss(rows, *member),
         Operation::CreateBucket { name, owner } => bucket::create(rows, context, name, owner),
         Operation::DeleteBucket { id } => bucket::delete(rows, *id),
         Operation::SetVersioning { id, versioning } => bucket::set_versioning(rows, *id, *versioning),

@@ -566,6 +566,43 @@ pub enum Operation {
         #[n(1)]
         kind: ConfigKind,
     },
+
+    /// Makes a node known, with its drives, active. A node that is known already stays as it is, and what is new among the
+    /// drives is added.
+    #[n(34)]
+    RegisterNode {
+        /// Which one.
+        #[n(0)]
+        node: NodeId,
+        /// Its zone; empty where nobody said.
+        #[n(1)]
+        zone: String,
+        /// Its drives; none for a node that stores nothing.
+        #[n(2)]
+        drives: Vec<NewDrive>,
+    },
+    /// Gives a node an id under which it takes part in the log: the index at which this is applied, so that no id is ever
+    /// given twice. It does not vote before it is seated.
+    #[n(35)]
+    AdmitMember {
+        /// Which node.
+        #[n(0)]
+        node: NodeId,
+    },
+    /// Counts a member among the voters. A seat that the node had under another id is given up in the same step.
+    #[n(36)]
+    SeatVoter {
+        /// The id that it was admitted under.
+        #[n(0)]
+        voter: u64,
+    },
+    /// Forgets a member: it is counted no more, and its id stands for nobody from now on. The last voter stays.
+    #[n(37)]
+    DismissMember {
+        /// The id that it was admitted under.
+        #[n(0)]
+        member: u64,
+    },
 }
 
 impl Operation {
@@ -578,6 +615,8 @@ impl Operation {
                 | Self::RegisterSession { .. }
                 | Self::EndSession { last_renewal: Some(_), .. }
                 | Self::ReportRun { .. }
+                | Self::RegisterNode { .. }
+                | Self::SeatVoter { .. }
         )
     }
 }

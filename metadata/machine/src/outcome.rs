@@ -63,6 +63,13 @@ pub enum Outcome {
         #[n(1)]
         null: bool,
     },
+    /// The node takes part in the log under this id.
+    #[n(8)]
+    Admitted {
+        /// The id.
+        #[n(0)]
+        member: u64,
+    },
 }
 
 /// Why an operation has no effect.

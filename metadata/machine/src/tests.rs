@@ -161,7 +161,8 @@ fn every_row(on: &mut impl Examples) {
     on.row("lease", &Lease::Repair, LeaseRow { holder: SessionId(5), since: LogIndex(6) });
     let key_row = AccessKeyRow { sealed_secret: vec![9; 5].into(), root: true, created: WallTime(4) };
     on.row("access_key", &"AKIA".to_owned(), key_row);
-    on.row("voter", &1, VoterRow { run_index: LogIndex(60) });
+    on.row("voter", &1, VoterRow { run_index: LogIndex(60), node: None });
+    on.row("member", &61, VoterRow { run_index: LogIndex(0), node: Some(NodeId(10)) });
     on.row("spent_write", &write(9), SpentWriteRow {});
     let name = BucketName::new("photos").unwrap();
     on.row("bucket_name", &name, BucketNameRow { id: BucketId(9 << 16) });
@@ -364,6 +365,10 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
             Operation::PutBucketConfig { id: bucket, config: BucketConfig::Tags(vec![("k".into(), "v".into())]) },
         ),
         ("remove_bucket_config", Operation::RemoveBucketConfig { id: bucket, kind: ConfigKind::Tags }),
+        ("register_node", Operation::RegisterNode { node: NodeId(11), zone: "west".into(), drives: drives() }),
+        ("admit_member", Operation::AdmitMember { node: NodeId(11) }),
+        ("seat_voter", Operation::SeatVoter { voter: 61 }),
+        ("dismiss_member", Operation::DismissMember { member: 61 }),
     ]
 }
 
@@ -400,6 +405,7 @@ fn every_outcome() -> Vec<(&'static str, Outcome)> {
         ("no_such_upload", refused(Refusal::NoSuchUpload)),
         ("part_changed", refused(Refusal::PartChanged { number: 10_000 })),
         ("marker", refused(Refusal::Marker)),
+        ("admitted", Outcome::Admitted { member: 61 }),
     ]
 }
 

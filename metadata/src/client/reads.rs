@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::Inner;
 use crate::error::ReadError;
-use crate::raft::ReadIndexError;
 use crate::view::View;
 
 /// How many may wait for views. More are told to come back: a node that far behind serves nobody.
@@ -75,17 +74,7 @@ async fn view(client: &Inner) -> Result<View, ReadError> {
     let node = &client.node;
     let deadline = Instant::now() + node.config.deadline;
     let attempt = async {
-        let mut leadership = node.raft.leadership();
-        let index = loop {
-            match node.raft.read_index().await {
-                Ok(index) => break index,
-                Err(ReadIndexError::NotLeader) => {
-                    let leads = |known: &crate::raft::Leadership| known.leader == Some(node.config.voter);
-                    leadership.wait_for(leads).await.map_err(|_| stopped())?;
-                }
-                Err(ReadIndexError::Unavailable(reason)) => return Err(ReadError::Unavailable(reason)),
-            }
-        };
+        let index = node.leader.until_read_index().await.ok_or_else(stopped)?;
         node.applied.watch().wait_for(|applied| *applied >= index).await.map_err(|_| stopped())?;
         Ok(View::open(&node.rows, &client.current()))
     };

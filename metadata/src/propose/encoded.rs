@@ -37,6 +37,27 @@ impl EncodedOperations {
         Ok(Self { bytes: bytes.into(), count })
     }
 
+    /// What another node has encoded. It is read once, so that nothing stands in the log that no voter can apply.
+    pub(super) fn from_peer(bytes: Bytes) -> Result<Self, String> {
+        if bytes.len() > PROPOSAL_BYTES_MAX {
+            return Err(format!("operations of {} bytes", bytes.len()));
+        }
+        let mut decoder = minicbor::Decoder::new(&bytes);
+        let operations: Vec<Operation> = decoder.decode().map_err(|error| error.to_string())?;
+        if decoder.position() != bytes.len() {
+            return Err("bytes behind the operations".into());
+        }
+        match operations.len() {
+            count @ 1..=PROPOSAL_OPERATIONS_MAX => Ok(Self { bytes, count }),
+            count => Err(format!("{count} operations")),
+        }
+    }
+
+    /// As they are sent to the leader.
+    pub(super) fn encoded(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// How many operations.
     pub(super) fn count(&self) -> usize {
         self.count
@@ -98,6 +119,20 @@ mod tests {
             assert_eq!(&entry[ENTRY_HEAD_BYTES..], minicbor::to_vec(&batch).unwrap());
             assert_eq!(minicbor::decode::<Batch>(&entry[ENTRY_HEAD_BYTES..]).unwrap(), batch);
         }
+    }
+
+    #[test]
+    fn what_another_node_sends_is_read_before_it_is_believed() {
+        let sent = EncodedOperations::encode(&renewals(3)).unwrap();
+        let read = EncodedOperations::from_peer(sent.encoded().clone()).unwrap();
+        assert_eq!((read.bytes, read.count), (sent.bytes.clone(), 3));
+        for end in 0..sent.bytes.len() {
+            assert!(EncodedOperations::from_peer(sent.bytes.slice(..end)).is_err(), "{end} bytes");
+        }
+        let more = [&sent.bytes[..], &[0]].concat();
+        assert!(EncodedOperations::from_peer(more.into()).is_err());
+        assert!(EncodedOperations::from_peer(Bytes::from_static(&[0x80])).is_err(), "nothing to do");
+        assert!(EncodedOperations::from_peer(vec![0; PROPOSAL_BYTES_MAX + 1].into()).is_err());
     }
 
     #[test]

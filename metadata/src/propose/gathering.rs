@@ -7,7 +7,7 @@ use cairn_machine::batch::PROPOSAL_OPERATIONS_MAX;
 use tokio::sync::oneshot;
 
 use super::encoded::{PROPOSAL_BYTES_MAX, batch_entry};
-use super::{Answer, ProposalResult, Waiting, request_id};
+use super::{Answer, Asker, ProposalResult, Waiting, forward};
 use crate::raft::WriteError;
 
 /// An entry that is being put together: at most as much as the largest proposal, in operations and in bytes.
@@ -31,20 +31,45 @@ impl Gathering {
         self.proposals.push(waiting);
     }
 
-    /// The entry, and who is to hear of it. Proposals whose callers have gone are left out: nothing has happened yet,
-    /// and nobody would learn that it did. None when that leaves nothing.
+    /// The entry, and who is to hear of it. None when nobody is left.
     pub(super) fn finish(mut self, time: WallTime) -> Option<(Bytes, Replies)> {
-        self.proposals.retain(|waiting| !waiting.reply.is_closed());
+        self.drop_gone();
         if self.proposals.is_empty() {
             return None;
         }
-        let proposals = self.proposals.iter().map(|waiting| {
-            let request = waiting.request.as_ref().map(|(session, number)| request_id(session, *number));
-            (request, &*waiting.operations)
-        });
+        let proposals = self.proposals.iter().map(|waiting| (waiting.asker.request(), &*waiting.operations));
         let entry = batch_entry(time, proposals, self.bytes);
-        let replies = self.proposals.into_iter().map(|waiting| waiting.reply).collect();
-        Some((entry, Replies(replies)))
+        Some((entry, self.into_replies()))
+    }
+
+    /// The message to a leader elsewhere, and who is to hear of it. What came from another node is not sent on. None when
+    /// nobody is left.
+    pub(super) fn finish_for(mut self, leader: u64) -> Option<(Bytes, Replies)> {
+        self.drop_gone();
+        let (sent_on, own): (Vec<_>, Vec<_>) =
+            self.proposals.drain(..).partition(|waiting| matches!(waiting.asker, Asker::Peer(_)));
+        Replies(sent_on.into_iter().map(|waiting| waiting.reply).collect()).fail(&WriteError::NotLeader);
+        self.proposals = own;
+        if self.proposals.is_empty() {
+            return None;
+        }
+        let proposals = self.proposals.iter().map(|waiting| (waiting.asker.request(), &*waiting.operations));
+        let body = forward::body(leader, proposals);
+        Some((body, self.into_replies()))
+    }
+
+    /// Tells everyone that nobody leads.
+    pub(super) fn turn_away(self) {
+        self.into_replies().fail(&WriteError::NotLeader);
+    }
+
+    /// Proposals whose callers have gone are left out: nothing has happened yet, and nobody would learn that it did.
+    fn drop_gone(&mut self) {
+        self.proposals.retain(|waiting| !waiting.reply.is_closed());
+    }
+
+    fn into_replies(self) -> Replies {
+        Replies(self.proposals.into_iter().map(|waiting| waiting.reply).collect())
     }
 }
 
@@ -62,11 +87,27 @@ impl Replies {
                     drop(reply.send(Ok(Answer { index, outcomes })));
                 }
             }
-            Err(error) => {
-                for reply in self.0 {
-                    drop(reply.send(Err(error.clone())));
-                }
-            }
+            Err(error) => self.fail(&error),
         }
+    }
+
+    /// Tells everyone the same.
+    pub(super) fn fail(self, error: &WriteError) {
+        for reply in self.0 {
+            drop(reply.send(Err(error.clone())));
+        }
+    }
+
+    /// Tells each what came of its own.
+    pub(super) fn send_each(self, results: Vec<ProposalResult>) {
+        assert_eq!(results.len(), self.0.len(), "each proposal has its result");
+        for (reply, result) in self.0.into_iter().zip(results) {
+            drop(reply.send(result));
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
     }
 }

@@ -17,7 +17,7 @@ const VERSION: u8 = 1;
 pub(crate) const ENTRY_HEAD_BYTES: usize = 18;
 
 /// The most voters and learners of one group.
-const MEMBERS_MAX: usize = 64;
+pub(crate) const MEMBERS_MAX: usize = 64;
 
 /// How many earlier marks are remembered, so that the log behind the newest can be kept as history and cut at them.
 pub(crate) const CHECKPOINTS_MAX: usize = 256;
@@ -78,9 +78,13 @@ pub(crate) fn begin_entry(capacity: usize) -> Vec<u8> {
     frame
 }
 
-/// Writes the head of an entry in front of its payload. In place, unless somebody else holds the bytes.
+/// Writes the head of an entry in front of its payload. In place, unless somebody else holds the bytes; and not at all
+/// where it stands there already, as in entries that come from another voter.
 pub(crate) fn finish_entry(frame: Bytes, kind: EntryKind, position: Position) -> Bytes {
     assert!(frame.len() >= ENTRY_HEAD_BYTES, "an entry begins with room for its head");
+    if read_entry_head(&frame).is_ok_and(|found| found == (kind, position)) {
+        return frame;
+    }
     let mut frame = frame.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     let mut head = &mut frame[..ENTRY_HEAD_BYTES];
     head.put_u8(VERSION);

@@ -29,6 +29,7 @@ use super::type_config::{EncodedBatch, Entry, LogId, TypeConfig, Vote};
 use crate::error::NodeFailure;
 use crate::failure::Failure;
 use crate::tasks::Tasks;
+use crate::wire::PAYLOAD_BYTES_MAX;
 
 /// The most bytes of entries that are read at once.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -87,20 +88,21 @@ impl LogStore {
         let failed = stop.clone();
         self.log().append_with(records, move |result| done(result.map_err(failed))).map_err(stop)
     }
+}
 
-    fn frame(entry: Entry) -> (Position, Bytes) {
-        let position = Position::from(entry.log_id);
-        let (kind, frame) = match entry.payload {
-            EntryPayload::Blank => (EntryKind::Blank, begin_entry(0).into()),
-            EntryPayload::Normal(EncodedBatch(frame)) => (EntryKind::Batch, frame),
-            EntryPayload::Membership(membership) => {
-                let mut frame = begin_entry(64);
-                minicbor::encode(to_kept(&membership), &mut frame).expect("a vector takes every byte");
-                (EntryKind::Membership, frame.into())
-            }
-        };
-        (position, finish_entry(frame, kind, position))
-    }
+/// An entry as it is kept. What was read from the log, here or on another voter, is handed on as it is.
+pub(super) fn frame(entry: Entry) -> (Position, Bytes) {
+    let position = Position::from(entry.log_id);
+    let (kind, frame) = match entry.payload {
+        EntryPayload::Blank => (EntryKind::Blank, begin_entry(0).into()),
+        EntryPayload::Normal(EncodedBatch(frame)) => (EntryKind::Batch, frame),
+        EntryPayload::Membership(membership) => {
+            let mut frame = begin_entry(64);
+            minicbor::encode(to_kept(&membership), &mut frame).expect("a vector takes every byte");
+            (EntryKind::Membership, frame.into())
+        }
+    };
+    (position, finish_entry(frame, kind, position))
 }
 
 /// The log was opened, but not what Raft kept in it.
@@ -132,8 +134,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        let kept =
-            KeptVote { term: vote.leader_id.term, voted_for: vote.leader_id.voted_for, committed: vote.committed };
+        let kept = KeptVote::from(vote);
         let (done, acknowledged) = oneshot::channel();
         // Raft may have stopped waiting; then it needs no answer.
         self.queue(vec![LogRecord::Vote { payload: kept.to_bytes() }], move |result| drop(done.send(result))).await?;
@@ -158,7 +159,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let framed: Vec<(Position, Bytes)> = entries.into_iter().map(Self::frame).collect();
+        let framed: Vec<(Position, Bytes)> = entries.into_iter().map(frame).collect();
         let (Some(first), Some(last)) = (framed.first(), framed.last()) else {
             callback.io_completed(Ok(()));
             return Ok(());
@@ -223,7 +224,8 @@ impl LogReader {
     }
 }
 
-fn read_entry(frame: Bytes) -> Result<Entry, FormatError> {
+/// The inverse of [`frame`]. A batch is not looked into.
+pub(super) fn read_entry(frame: Bytes) -> Result<Entry, FormatError> {
     let (kind, position) = read_entry_head(&frame)?;
     let payload = match kind {
         EntryKind::Blank => EntryPayload::Blank,
@@ -253,14 +255,21 @@ impl RaftLogReader<TypeConfig> for LogReader {
         self.read(start..end).await
     }
 
+    // What one message to another voter carries. Entries that are gone by now were truncated or purged while somebody
+    // meant to send them: the voter does not lead any more, or sends its runs. Raft finds that out by itself.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
+        match self.log.read(start..end, PAYLOAD_BYTES_MAX).await {
+            Ok(frames) => frames.into_iter().map(|frame| read_entry(frame).map_err(io::Error::other)).collect(),
+            Err(OpLogError::NotThere { index }) => {
+                tracing::debug!(index, "an entry that was to be sent is gone");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
         let kept = *self.vote.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(kept.map(|kept| {
-            if kept.committed {
-                Vote::new_committed(kept.term, kept.voted_for)
-            } else {
-                Vote::new(kept.term, kept.voted_for)
-            }
-        }))
+        Ok(kept.map(Vote::from))
     }
 }

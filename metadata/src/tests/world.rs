@@ -24,9 +24,9 @@ pub(super) const DRIVES: u64 = 4;
 
 /// Time that stands still unless everyone waits.
 #[derive(Debug)]
-struct PausedClock {
-    start: Instant,
-    wall: u64,
+pub(super) struct PausedClock {
+    pub(super) start: Instant,
+    pub(super) wall: u64,
 }
 
 impl Clock for PausedClock {

@@ -1,6 +1,5 @@
 //! Forming the cluster, and who may sign requests.
 
-use cairn_core::LogIndex;
 use minicbor::bytes::ByteVec;
 
 use crate::apply::context::Context;
@@ -13,7 +12,7 @@ use crate::row::Table;
 use crate::rows::access_key::{ACCESS_KEY_ID_BYTES_MAX, AccessKeyRow, SEALED_SECRET_BYTES_MAX};
 use crate::rows::cluster::ClusterRow;
 use crate::rows::profile::{ProfileId, ProfileRow};
-use crate::rows::topology::{NodeRow, VoterRow};
+use crate::rows::topology::NodeRow;
 use crate::source::RowSource;
 
 pub(crate) fn form<S: RowSource + ?Sized>(
@@ -36,7 +35,7 @@ pub(crate) fn form<S: RowSource + ?Sized>(
     let row = ClusterRow { id: *cluster, function: FUNCTION_VERSION, formed: context.time, buckets_made: 0 };
     rows.put(&(), row)?;
     rows.put(node, NodeRow { zone: zone.clone(), joined: context.time, voter: Some(*voter) })?;
-    rows.put(voter, VoterRow { run_index: LogIndex(0) })?;
+    rows.put(voter, topology::NOTHING_REPORTED)?;
     topology::add_drives(rows, context, *node, drives)?;
     rows.put(&ProfileId::STANDARD, ProfileRow { class: "STANDARD".into(), geometry: *standard })?;
     put_access_key(rows, context, access_key, sealed_secret, true)

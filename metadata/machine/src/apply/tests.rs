@@ -1,6 +1,7 @@
 //! The function under test: a laboratory with six drives and two sessions, and after every entry all invariants.
 
 mod accidents;
+mod member;
 mod model;
 mod objects;
 mod requests;

@@ -77,13 +77,22 @@ pub(crate) fn register_drives<S: RowSource + ?Sized>(
     if rows.get::<NodeRow>(&node)?.is_none() {
         return Err(unknown("node"));
     }
+    following_standard(rows, |rows| add_drives(rows, context, node, drives))?;
+    Ok(Outcome::Done)
+}
+
+/// Runs `change`, which adds drives, and lets STANDARD follow them if it still does.
+pub(crate) fn following_standard<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    change: impl FnOnce(&mut Transaction<'_, S>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let follows = standard_follows(rows)?;
-    add_drives(rows, context, node, drives)?;
+    change(rows)?;
     if let Some(profile) = follows {
         let geometry = Geometry::standard_for(active_drives(rows)?);
         rows.put(&ProfileId::STANDARD, ProfileRow { geometry, ..(*profile).clone() })?;
     }
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// STANDARD, if it still follows the drives: until the first bucket, and unless somebody chose otherwise.
@@ -128,6 +137,9 @@ pub(crate) fn set_drive_state<S: RowSource + ?Sized>(
     Ok(Outcome::Done)
 }
 
+/// A voter of whom no run is known.
+pub(crate) const NOTHING_REPORTED: VoterRow = VoterRow { run_index: LogIndex(0), node: None };
+
 pub(crate) fn report_run<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
     context: &Context<'_>,
@@ -141,7 +153,7 @@ pub(crate) fn report_run<S: RowSource + ?Sized>(
     if !nodes.iter().any(|(_, node)| node.voter == Some(voter)) {
         return Err(unknown("voter"));
     }
-    let known = rows.get::<VoterRow>(&voter)?.map_or(LogIndex(0), |row| row.run_index);
-    rows.put(&voter, VoterRow { run_index: known.max(index) })?;
+    let known = rows.get::<VoterRow>(&voter)?.map_or(NOTHING_REPORTED, |row| *row);
+    rows.put(&voter, VoterRow { run_index: known.run_index.max(index), ..known })?;
     Ok(Outcome::Done)
 }

@@ -133,12 +133,16 @@ impl Row for DriveLedgerRow {
     cbor_row!();
 }
 
-/// What a voter has reported: up to where its rows stand in runs that were read back on r drives.
+/// A member of the log, by its id: up to where its rows stand in runs that were read back on r drives. Whether it votes
+/// stands in the row of its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct VoterRow {
-    /// Everything up to here is in runs.
+    /// Everything up to here is in runs, as it has reported while it voted.
     #[n(0)]
     pub run_index: LogIndex,
+    /// The node that was admitted under this id; none for the first voter, which was there before anybody was admitted.
+    #[n(1)]
+    pub node: Option<NodeId>,
 }
 
 impl Row for VoterRow {

@@ -159,7 +159,7 @@ fn garbage_waits_for_a_majority_of_voters_and_for_every_session() {
         for (voter, &run) in (VOTER..).zip(runs) {
             let row = NodeRow { zone: String::new(), joined: WallTime(0), voter: Some(voter) };
             let node = if voter == VOTER { NODE } else { NodeId(voter) };
-            let run = VoterRow { run_index: LogIndex(run) };
+            let run = VoterRow { run_index: LogIndex(run), node: None };
             lab.rows.apply([(NodeRow::key(&node), Some(row.encode())), (VoterRow::key(&voter), Some(run.encode()))]);
         }
     };
