@@ -460,8 +460,10 @@ fn golden_operations() {
     }
     let batch = batch_of(every_operation().into_iter().map(|(_, operation)| operation).take(3).collect());
     writeln!(lines, "batch {}", hex(&batch.encode())).unwrap();
-    let first = Batch { function: 1, ..batch };
-    writeln!(lines, "batch_of_function_1 {}", hex(&first.encode())).unwrap();
+    for function in 1..FUNCTION_VERSION {
+        let earlier = Batch { function, ..batch.clone() };
+        writeln!(lines, "batch_of_function_{function} {}", hex(&earlier.encode())).unwrap();
+    }
     compare_with_golden("operations.txt", &lines);
 }
 

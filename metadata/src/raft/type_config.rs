@@ -98,6 +98,12 @@ pub struct Voter {
 /// Called with the result of a write, in the task that applied it: whoever waits is woken without another hop.
 pub struct Reply<T>(pub(super) Box<dyn FnOnce(T) + Send>);
 
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").finish_non_exhaustive()
+    }
+}
+
 impl<T> Responder<TypeConfig, T> for Reply<T>
 where
     T: OptionalSend + 'static,

@@ -181,7 +181,7 @@ fn a_newer_function_stops_the_node() {
         assert!(matches!(stopped, Err(ApplyError::NewerFunction { found, .. }) if found == function));
     }
     let newer = Batch { function: FUNCTION_VERSION + 1, time: WallTime(0), proposals: vec![] }.encode();
-    assert!(matches!(Batch::decode(&newer), Err(crate::InvalidBatch::NewerFunction { found: 3 })));
+    assert!(matches!(Batch::decode(&newer), Err(crate::InvalidBatch::NewerFunction { found: 4 })));
 }
 
 #[test]
