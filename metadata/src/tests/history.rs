@@ -92,10 +92,13 @@ mod tests {
 
     use super::*;
 
-    fn history(events: &[(Ask, u64, Option<(u64, Answer)>)]) -> Vec<Event> {
+    /// What was asked, at which millisecond, and when what was answered.
+    type Line = (Ask, u64, Option<(u64, Answer)>);
+
+    fn history(events: &[Line]) -> Vec<Event> {
         let zero = Instant::now();
         let at = |ms| zero + Duration::from_millis(ms);
-        let event = |&(ask, called, answered): &(Ask, u64, Option<(u64, Answer)>)| Event {
+        let event = |&(ask, called, answered): &Line| Event {
             ask,
             called: at(called),
             answered: answered.map(|(time, answer)| (at(time), answer)),
