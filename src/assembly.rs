@@ -106,6 +106,7 @@ impl Assembly {
                 faults: faults.clone(),
                 meter: meter.clone(),
                 clock: parts.clock.clone(),
+                standings: None,
             },
             repair,
         );

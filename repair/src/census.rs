@@ -11,17 +11,23 @@
 //! commit names was durable before the commit (invariant 4), so a later listing shows it, and nothing that the view
 //! names is collected while the view is held (invariant 7). What is missing is missing. An orphan is only a suspicion:
 //! its write may still be under way, and the state machine judges that when it is condemned.
+//!
+//! All drives are listed side by side, each page within a bounded time. What lies on a drive that does not answer is
+//! *unknown*: it counts as at risk and not as missing, and nothing is rebuilt before the log says that the drive is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_core::chunk_store::ChunkStat;
-use cairn_core::{ChunkName, DriveId, Drives, StripeId, WriteId};
+use cairn_core::{ChunkError, ChunkName, DriveId, Drives, StripeId, WriteId};
 use cairn_machine::row::{Row, Table, table_end};
 use cairn_machine::rows::garbage::{GarbageKey, GarbageRow};
 use cairn_machine::rows::stripe::StripeRow;
 use cairn_machine::rows::topology::{DriveRow, DriveState};
 use cairn_machine::{RowError, RowSource};
+use futures::future::join_all;
 
 use crate::error::RepairError;
 use crate::meter::Redundancy;
@@ -50,11 +56,13 @@ pub struct Census {
     pub plan: Plan,
 }
 
-/// Reads everything once. `damaged` are positions that readers found wrong although the drive lists them.
+/// Reads everything once. `damaged` are positions that readers found wrong although the drive lists them; `patience` is how
+/// long a drive may take for one page.
 pub async fn take(
     rows: &(impl RowSource + Sync),
     drives: &Drives,
     damaged: &BTreeSet<(StripeId, u8)>,
+    patience: Duration,
 ) -> Result<Census, RepairError> {
     let states = drive_states(rows)?;
     let mut listings: BTreeMap<DriveId, Listing> = states
@@ -69,25 +77,28 @@ pub async fn take(
         let page = stripe_page(rows, after)?;
         let last = page.last().map(|(id, _)| *id);
         let until = (page.len() == PAGE).then_some(last).flatten();
-        let mut held: BTreeMap<DriveId, BTreeMap<ChunkName, ChunkStat>> = BTreeMap::new();
-        for (&drive, listing) in &mut listings {
-            held.insert(drive, listing.up_to(drives, drive, until).await?);
-        }
+        let listed = listings
+            .iter_mut()
+            .map(|(&drive, listing)| async move { (drive, listing.up_to(drives, drive, until, patience).await) });
+        let mut held: BTreeMap<DriveId, BTreeMap<ChunkName, ChunkStat>> = join_all(listed).await.into_iter().collect();
         for (id, row) in &page {
-            let missing: Vec<u8> = (0u8..)
-                .zip(&row.positions)
-                .filter(|(position, placed)| {
-                    let name = ChunkName { stripe: *id, position: *position, write: placed.write };
-                    // A drive that cannot be listed is left to the log: it says when the drive is lost.
-                    let there = held.get_mut(&placed.drive).is_some_and(|chunks| {
-                        chunks.remove(&name).is_some() || listings.get(&placed.drive).is_some_and(|l| l.unreachable)
-                    });
-                    !there || damaged.contains(&(*id, *position))
-                })
-                .map(|(position, _)| position)
-                .collect();
-            census.redundancy.count(row.shape.geometry.m(), missing.len());
-            if missing.len() <= row.shape.geometry.m() {
+            let (mut missing, mut unreachable) = (Vec::new(), 0);
+            for (position, placed) in (0u8..).zip(&row.positions) {
+                let name = ChunkName { stripe: *id, position, write: placed.write };
+                let there = held.get_mut(&placed.drive).is_some_and(|chunks| chunks.remove(&name).is_some());
+                if there && !damaged.contains(&(*id, position)) {
+                    continue;
+                }
+                // A drive that does not answer is left to the log: it says when the drive is lost.
+                if !there && listings.get(&placed.drive).is_some_and(|listing| listing.unreachable) {
+                    unreachable += 1;
+                } else {
+                    missing.push(position);
+                }
+            }
+            let m = row.shape.geometry.m();
+            census.redundancy.count(m, missing.len(), unreachable);
+            if missing.len() + unreachable <= m {
                 census.plan.rebuild(*id, row, &missing);
             }
         }
@@ -123,11 +134,15 @@ impl Listing {
         drives: &Drives,
         drive: DriveId,
         until: Option<StripeId>,
-    ) -> Result<BTreeMap<ChunkName, ChunkStat>, RepairError> {
+        patience: Duration,
+    ) -> BTreeMap<ChunkName, ChunkStat> {
         let past = |last: &ChunkName| until.is_some_and(|until| last.stripe > until);
         while !self.exhausted && !self.ahead.last_key_value().is_some_and(|(last, _)| past(last)) {
             let page = match drives.get(drive) {
-                Ok(store) => store.list(self.after, PAGE).await,
+                Ok(store) => match tokio::time::timeout(patience, store.list(self.after, PAGE)).await {
+                    Ok(page) => page,
+                    Err(_) => Err(ChunkError::Unavailable(drive, Arc::from("it takes too long for an answer"))),
+                },
                 Err(error) => Err(error),
             };
             match page {
@@ -143,10 +158,10 @@ impl Listing {
                 }
             }
         }
-        let Some(until) = until else { return Ok(std::mem::take(&mut self.ahead)) };
+        let Some(until) = until else { return std::mem::take(&mut self.ahead) };
         let least = WriteId { session: cairn_core::SessionId(0), counter: 0 };
         let behind = self.ahead.split_off(&ChunkName { stripe: after_stripe(until), position: 0, write: least });
-        Ok(std::mem::replace(&mut self.ahead, behind))
+        std::mem::replace(&mut self.ahead, behind)
     }
 }
 

@@ -1,70 +1,48 @@
 //! The loop: take the lease, look, plan, check, execute, publish. Begins again when a reader reports a fault, when
 //! somebody calls, or after a while.
+//!
+//! It runs on every node. Beside it run two tasks more, for neither may wait for a long plan: one packs what stands in the
+//! metadata, one watches the nodes. All three act only while the rows say that this daemon holds the lease.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cairn_core::{Clock, Drives, StripeId};
 use cairn_erasure::{CodingPool, StripeReader};
-use cairn_machine::rows::session::Lease;
-use cairn_machine::{Operation, Outcome};
 use cairn_metadata::Client;
 use cairn_placement::Stripes;
 use futures::StreamExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::census;
+use crate::config::RepairConfig;
 use crate::error::RepairError;
 use crate::execute::move_position::Mover;
 use crate::execute::{collect, condemn, remove, retire, rewrite};
 use crate::faults::FaultQueue;
+use crate::lease::{self, Leadership};
 use crate::meter::Meter;
 use crate::plan::{self, Plan};
-
-/// How the daemon goes about it.
-#[derive(Debug, Clone)]
-pub struct RepairConfig {
-    /// How long between two passes when nothing calls for one, at least.
-    pub census_interval_min: Duration,
-    /// How many times as long as the last pass took, at least: a census never takes more than this share of the time,
-    /// however much there is to count.
-    pub census_rest_factor: u32,
-    /// How long between two looks for garbage that has come due.
-    pub collect_interval: Duration,
-    /// How long between two looks whether enough stands in the metadata to fill a stripe.
-    pub rewrite_interval: Duration,
-    /// How many stripes are rebuilt at once. Each holds its own bytes in memory.
-    pub stripes_at_once: usize,
-    /// How long to wait after a pass in which something failed.
-    pub retry_delay: Duration,
-}
-
-impl Default for RepairConfig {
-    fn default() -> Self {
-        Self {
-            census_interval_min: Duration::from_secs(20),
-            census_rest_factor: 100,
-            collect_interval: Duration::from_secs(10),
-            rewrite_interval: Duration::from_millis(250),
-            stripes_at_once: 2,
-            retry_delay: Duration::from_secs(5),
-        }
-    }
-}
+use crate::supervise::{Standings, Supervision};
 
 /// How many plans of retirements are followed at a time. The deletion of an object of 10,000 parts is some forty of them;
 /// between two looks at the rest, repair is not kept waiting by more.
 const RETIRE_PLANS: usize = 16;
+
+/// How many times as long as the last pass took it waits at least after one in which something was left: what cannot be
+/// done now should be done soon, and counting should still leave most of the time to others.
+const RETRY_REST_FACTOR: u32 = 4;
 
 /// The daemon of this process.
 #[derive(Debug)]
 pub struct RepairDaemon {
     wake: Arc<Notify>,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-    packing: tokio::task::JoinHandle<()>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
     client: Client,
 }
 
@@ -83,6 +61,8 @@ pub struct RepairParts {
     pub meter: Meter,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What is thought of the nodes. None where there is no other one: then no drive is declared lost here.
+    pub standings: Option<watch::Receiver<Standings>>,
 }
 
 impl RepairDaemon {
@@ -93,9 +73,16 @@ impl RepairDaemon {
         let reader = StripeReader::new(drives.clone(), pool.clone(), faults.clone());
         let stripes = Stripes::new(client.clone(), drives.clone(), pool.clone(), reader, clock.clone());
         let (stripes, client, meter) = (Arc::new(stripes), client.clone(), parts.meter.clone());
-        let packing = tokio::spawn(pack(stripes.clone(), meter, config.clone(), stop.clone()));
+        let mut tasks = vec![tokio::spawn(pack(stripes.clone(), meter.clone(), config.clone(), stop.clone()))];
+        if let Some(heard) = parts.standings.clone() {
+            let (client, drives, clock) = (client.clone(), parts.drives.clone(), parts.clock.clone());
+            let (config, wake, stop) = (config.clone(), wake.clone(), stop.clone());
+            let supervision = Supervision { client, drives, heard, clock, meter, config, wake, stop };
+            tasks.push(tokio::spawn(supervision.run()));
+        }
         let looped = Loop { parts, stripes, config, wake: wake.clone(), stop: stop.clone() };
-        Self { wake, stop, task: tokio::spawn(looped.run()), packing, client }
+        tasks.push(tokio::spawn(looped.run()));
+        Self { wake, stop, tasks, client }
     }
 
     /// Asks for a pass now: after a drive's state was changed, for one.
@@ -106,7 +93,7 @@ impl RepairDaemon {
     /// Stops after the step under way and ends the session.
     pub async fn stop(self) {
         self.stop.cancel();
-        for task in [self.task, self.packing] {
+        for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the repair daemon did not end by itself");
             }
@@ -125,7 +112,12 @@ async fn pack(stripes: Arc<Stripes>, meter: Meter, config: RepairConfig, stop: C
             () = stop.cancelled() => return,
             _ = look.tick() => {}
         }
-        match rewrite::rewrite(&stripes).await {
+        let packed = match lease::holds(&stripes.client) {
+            Ok(true) => rewrite::rewrite(&stripes).await,
+            Ok(false) => continue,
+            Err(error) => Err(error.into()),
+        };
+        match packed {
             Ok(extents) => meter.update(|progress| progress.extents_packed += extents),
             Err(error) => {
                 failed(&meter, &error);
@@ -137,10 +129,7 @@ async fn pack(stripes: Arc<Stripes>, meter: Meter, config: RepairConfig, stop: C
 
 fn failed(meter: &Meter, error: &RepairError) {
     tracing::warn!(error = error as &dyn std::error::Error, "a step of repair failed");
-    meter.update(|progress| {
-        progress.failures += 1;
-        progress.last_failure = Some(error.to_string());
-    });
+    meter.failed(error);
 }
 
 struct Loop {
@@ -165,7 +154,7 @@ impl Loop {
     async fn run(self) {
         let mut next = Next::Again;
         let mut reported = BTreeSet::new();
-        let mut rest = self.config.census_interval_min;
+        let (mut rest, mut retry) = (self.config.census_interval_min, self.config.retry_delay);
         loop {
             match next {
                 Next::Again if self.stop.is_cancelled() => break,
@@ -176,12 +165,11 @@ impl Loop {
                     }
                 }
                 Next::Retry => {
-                    if self.wait(self.config.retry_delay).await.is_break() {
+                    if self.wait(retry).await.is_break() {
                         break;
                     }
                 }
             }
-            reported.extend(self.parts.faults.take());
             let began = self.parts.clock.elapsed();
             next = self.pass(&mut reported).await.unwrap_or_else(|error| {
                 self.failed(&error);
@@ -189,23 +177,30 @@ impl Loop {
             });
             let took = self.parts.clock.elapsed().since(began);
             rest = self.config.census_interval_min.max(took * self.config.census_rest_factor);
+            retry = self.config.retry_delay.max(took * RETRY_REST_FACTOR);
         }
     }
 
     /// Waits for a reason to look again, collecting meanwhile what comes due.
-    async fn wait(&self, longest: Duration) -> std::ops::ControlFlow<()> {
+    async fn wait(&self, longest: Duration) -> ControlFlow<()> {
         let until = tokio::time::Instant::now() + longest;
+        let leads = self.parts.meter.leadership() == Leadership::Leading;
         let mut collect = tokio::time::interval(self.config.collect_interval);
         collect.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return std::ops::ControlFlow::Break(()),
-                () = self.wake.notified() => return std::ops::ControlFlow::Continue(()),
-                () = self.parts.faults.arrived() => return std::ops::ControlFlow::Continue(()),
-                () = tokio::time::sleep_until(until) => return std::ops::ControlFlow::Continue(()),
+                () = self.stop.cancelled() => return ControlFlow::Break(()),
+                () = self.wake.notified() => return ControlFlow::Continue(()),
+                () = self.parts.faults.arrived(), if leads => return ControlFlow::Continue(()),
+                () = tokio::time::sleep_until(until) => return ControlFlow::Continue(()),
                 _ = collect.tick() => {
-                    if let Err(error) = self.tidy().await {
+                    let tidied = match lease::holds(&self.parts.client) {
+                        Ok(true) => self.tidy().await,
+                        Ok(false) => Ok(()),
+                        Err(error) => Err(error.into()),
+                    };
+                    if let Err(error) = tidied {
                         self.failed(&error);
                     }
                 }
@@ -216,13 +211,19 @@ impl Loop {
     /// One pass: all there is to know, and all there is to do about it.
     async fn pass(&self, reported: &mut BTreeSet<(StripeId, u8)>) -> Result<Next, RepairError> {
         let parts = &self.parts;
-        if !self.lead().await? {
+        // What cannot be asked is not known: a meter that goes on showing what was true before would be believed.
+        let leadership = lease::take(&parts.client).await.inspect_err(|_| parts.meter.lead(Leadership::Unknown))?;
+        parts.meter.lead(leadership);
+        if leadership != Leadership::Leading {
+            // What readers here have reported waits, and is shown as waiting, until this daemon leads.
             return Ok(Next::Retry);
         }
+        reported.extend(parts.faults.take());
         let view = parts.client.read().await?;
         let damaged = self.confirm(&view, reported).await?;
-        let census = census::take(&view, &parts.drives, &damaged).await?;
-        let mut redundancy = census.redundancy;
+        let patience = self.config.drive_patience;
+        let census = census::take(&view, &parts.drives, &damaged, patience).await?;
+        let mut redundancy = census.redundancy.clone();
         redundancy.as_of_index = Some(view.index());
         redundancy.as_of = Some(parts.clock.wall());
         drop(view);
@@ -231,20 +232,16 @@ impl Loop {
         // What was reported is in this plan, or was found sound: later reports are news.
         reported.clear();
         let truncated = census.plan.truncated;
+        let unlisted = census.redundancy.drives_unlisted;
         let done = self.execute(census.plan).await?;
         self.tidy().await?;
         Ok(match (done, truncated) {
+            (Done { interrupted: true, .. }, _) => Next::Again,
             (Done { moved: 1.., .. }, _) | (Done { condemned: 1.., .. }, true) => Next::Again,
             (Done { failed: 1.., .. }, _) => Next::Retry,
+            _ if unlisted > 0 => Next::Retry,
             _ => Next::Rest,
         })
-    }
-
-    /// Takes the lease, or learns that another daemon has it.
-    async fn lead(&self) -> Result<bool, RepairError> {
-        let take = Operation::TakeLease { lease: Lease::Repair, session: self.parts.client.session() };
-        let outcomes = self.parts.client.propose(vec![take]).await?;
-        Ok(matches!(outcomes.first(), Some(Outcome::Done)))
     }
 
     /// Which of the reported positions are really wrong, as the device has them: a flipped bit in memory is no loss.
@@ -263,7 +260,9 @@ impl Loop {
                 continue;
             };
             let Ok(store) = self.parts.drives.get(placed.drive) else { continue };
-            if let Err(error) = store.read_back(chunk).await {
+            let patience = self.config.drive_patience;
+            let Ok(found) = tokio::time::timeout(patience, store.read_back(chunk)).await else { continue };
+            if let Err(error) = found {
                 tracing::warn!(%chunk, drive = %placed.drive, %error, "a reported chunk is damaged");
                 damaged.insert((stripe, position));
             }
@@ -277,7 +276,7 @@ impl Loop {
             self.parts.meter.update(|progress| progress.last_failure = Some(unsound.to_string()));
             return Ok(Done { failed: 1, ..Done::default() });
         }
-        let mut done = Done::default();
+        let (mut done, interrupted) = (Done::default(), AtomicBool::new(false));
         self.parts.meter.update(|progress| {
             progress.planned = plan.positions();
             progress.waiting_for_a_drive = 0;
@@ -285,16 +284,30 @@ impl Loop {
         if !plan.rebuilds.is_empty() {
             let mover = Mover::new(&self.parts, &self.stripes).await?;
             let mut rebuilds = futures::stream::iter(plan.rebuilds)
-                .take_until(Box::pin(self.stop.cancelled()))
+                .take_until(Box::pin(self.interrupted(&interrupted)))
                 .map(|rebuild| mover.rebuild(rebuild))
                 .buffer_unordered(self.config.stripes_at_once.max(1));
             while let Some(moved) = rebuilds.next().await {
                 moved.into_iter().for_each(|moved| self.count(&mut done, moved));
             }
         }
+        if interrupted.load(Ordering::Relaxed) {
+            return Ok(Done { interrupted: true, ..done });
+        }
         done.condemned = condemn::condemn(&self.parts.client, &plan.orphans).await?;
         self.parts.meter.update(|progress| progress.orphans_condemned += done.condemned);
         Ok(done)
+    }
+
+    /// Returns when the rest of a plan is not to be begun: the daemon stops, or the drives are no longer those that it was
+    /// made for.
+    async fn interrupted(&self, interrupted: &AtomicBool) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = self.wake.notified() => {}
+        }
+        interrupted.store(true, Ordering::Relaxed);
     }
 
     fn count(&self, done: &mut Done, moved: Result<u64, RepairError>) {
@@ -328,13 +341,15 @@ impl Loop {
             }
         }
         loop {
-            let collected = collect::collect(client, &self.parts.drives).await?;
+            let collected = collect::collect(client, &self.parts.drives, self.config.drive_patience).await?;
             self.parts.meter.update(|progress| progress.chunks_collected += collected);
             if collected == 0 || self.stop.is_cancelled() {
                 break;
             }
         }
-        remove::remove(client).await?;
+        if self.parts.standings.is_none() {
+            remove::remove(client).await?;
+        }
         Ok(())
     }
 
@@ -348,4 +363,6 @@ struct Done {
     moved: u64,
     condemned: u64,
     failed: u64,
+    /// Somebody called: whatever is left is planned anew.
+    interrupted: bool,
 }

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
-use cairn_core::{DriveId, Drives};
+use cairn_core::{ChunkError, DriveId, Drives};
 use cairn_machine::row::Table;
 use cairn_machine::rows::garbage::{GarbageKey, GarbageRow};
 use cairn_machine::rows::topology::{DriveRow, DriveState};
@@ -18,8 +20,9 @@ use crate::error::RepairError;
 /// How many chunks are deleted before their rows go.
 const STEP: usize = 512;
 
-/// Deletes what is due, at most one step. Returns how many chunks went; zero means that nothing is due.
-pub async fn collect(client: &Client, drives: &Drives) -> Result<u64, RepairError> {
+/// Deletes what is due, at most one step; a drive that takes longer than `patience` for one chunk keeps the others no
+/// longer. Returns how many chunks went; zero means that nothing is due.
+pub async fn collect(client: &Client, drives: &Drives, patience: Duration) -> Result<u64, RepairError> {
     let view = client.read().await?;
     let due = due(&view)?;
     let states = drive_states(&view)?;
@@ -31,7 +34,8 @@ pub async fn collect(client: &Client, drives: &Drives) -> Result<u64, RepairErro
     for (key, row) in due {
         by_drive.entry(row.drive).or_default().push(key);
     }
-    let deleted = join_all(by_drive.into_iter().map(|(drive, keys)| delete(drives, drive, states.get(&drive), keys)));
+    let deleted =
+        join_all(by_drive.into_iter().map(|(drive, keys)| delete(drives, drive, states.get(&drive), keys, patience)));
     let garbage: Vec<GarbageKey> = deleted.await.into_iter().flatten().collect();
     if garbage.is_empty() {
         return Ok(0);
@@ -44,7 +48,13 @@ pub async fn collect(client: &Client, drives: &Drives) -> Result<u64, RepairErro
 }
 
 /// What of these the drive no longer holds.
-async fn delete(drives: &Drives, drive: DriveId, state: Option<&DriveRow>, keys: Vec<GarbageKey>) -> Vec<GarbageKey> {
+async fn delete(
+    drives: &Drives,
+    drive: DriveId,
+    state: Option<&DriveRow>,
+    keys: Vec<GarbageKey>,
+    patience: Duration,
+) -> Vec<GarbageKey> {
     // What lay on a lost drive is gone with it; should the drive return, the census condemns what it finds.
     if state.is_none_or(|row| matches!(row.state, DriveState::Lost | DriveState::Removed)) {
         return keys;
@@ -52,7 +62,11 @@ async fn delete(drives: &Drives, drive: DriveId, state: Option<&DriveRow>, keys:
     let mut gone = Vec::with_capacity(keys.len());
     for key in keys {
         let deleted = match drives.get(drive) {
-            Ok(store) => store.delete(key.chunk).await,
+            Ok(store) => match tokio::time::timeout(patience, store.delete(key.chunk)).await {
+                Ok(deleted) => deleted,
+                // Whether it happened is found out by deleting again.
+                Err(_) => Err(ChunkError::Unavailable(drive, Arc::from("it takes too long for an answer"))),
+            },
             Err(error) => Err(error),
         };
         match deleted {

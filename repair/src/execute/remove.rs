@@ -1,5 +1,6 @@
 //! Removing lost drives from the books: once every position was rebuilt elsewhere and no garbage is counted on a drive,
-//! nothing is left that could be missed.
+//! nothing is left that could be missed. Only where no node is watched: of a node that may come back the drive may come
+//! back as well, however little it is missed, and from there no road would lead.
 
 use cairn_machine::rows::topology::{DriveLedgerRow, DriveState};
 use cairn_machine::{Operation, Outcome, Row};
