@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cairn_cluster::{Members, Pool, Profile};
 use cairn_core::Drives;
 use cairn_gateway::admin::AdminApi;
 use cairn_metadata::{Client, MetadataNode};
-use cairn_repair::{FaultQueue, Meter};
+use cairn_repair::{FaultQueue, Leadership, Meter};
 use http::{Method, StatusCode};
 use serde::Serialize;
+use tokio::sync::watch;
 
-use crate::status::{self, Metadata, Sources, Status};
+use crate::status::{self, Sources, Status, nodes};
+use crate::ties::steward::Me;
+use crate::ties::telling;
 
 /// Where the status is asked for.
 pub const STATUS_PATH: &str = "/.cairn/v1/status";
@@ -29,6 +33,21 @@ pub struct Admin {
     pub meter: Meter,
     /// What readers reported.
     pub faults: Arc<FaultQueue>,
+    /// Who else there is, where there can be anybody.
+    pub outlook: Option<Outlook>,
+}
+
+/// The other nodes, as this one sees them.
+#[derive(Debug)]
+pub struct Outlook {
+    /// This node among them.
+    pub me: Me,
+    /// What it says of itself.
+    pub profile: Profile,
+    /// The others.
+    pub members: watch::Receiver<Arc<Members>>,
+    /// The way to them.
+    pub pool: Arc<Pool>,
 }
 
 /// An error as programs read it.
@@ -38,21 +57,38 @@ struct Failure {
 }
 
 impl Admin {
+    /// The status as the node knows it where the daemon runs that repairs; what is known here, and why it is not enough,
+    /// where that one does not answer.
     async fn status(&self) -> Result<Status, String> {
+        if let Some(outlook) = &self.outlook
+            && let Leadership::Following(leader) = self.meter.leadership()
+            && leader.node != outlook.me.node
+        {
+            match telling::ask(&outlook.pool, leader.node).await {
+                Ok(status) => return Ok(status),
+                Err(error) => {
+                    let mut status = self.own_status().await?;
+                    status.reasons.push(format!("the node that counts does not answer: {error}"));
+                    status.fully_redundant = false;
+                    return Ok(status);
+                }
+            }
+        }
+        self.own_status().await
+    }
+
+    /// The status as this node itself knows it.
+    pub async fn own_status(&self) -> Result<Status, String> {
         let view = self.client.read().await.map_err(|error| error.to_string())?;
         let log = self.node.status();
-        let quorum = &log.log.epoch.quorum;
-        // A start needs all but copies - 1 drives of the roster; those that are gone already use that up.
-        let gone = quorum.roster.len().saturating_sub(log.log.healthy.len());
-        let metadata = Metadata {
-            survives_drives: quorum.copies.saturating_sub(1).saturating_sub(u8::try_from(gone).unwrap_or(u8::MAX)),
-            copies: quorum.copies,
-            roster: quorum.roster.iter().map(ToString::to_string).collect(),
-            applied_index: log.applied_index.0,
-            run_index: log.run_index.0,
+        let (metadata, nodes) = nodes::look(&view, &log, self.outlook.as_ref()).map_err(|error| error.to_string())?;
+        let sources = Sources {
+            drives: &self.drives,
+            meter: &self.meter,
+            faults_waiting: self.faults.waiting(),
+            metadata,
+            nodes,
         };
-        let sources =
-            Sources { drives: &self.drives, meter: &self.meter, faults_waiting: self.faults.waiting(), metadata };
         status::gather(&view, &sources).map_err(|error| error.to_string())
     }
 }

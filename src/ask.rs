@@ -48,6 +48,19 @@ pub enum AskError {
     },
 }
 
+/// Asks one after the other until one answers. Whoever refuses has answered; a node without a majority has not.
+pub async fn any(targets: &[Target], path: &str, clock: &dyn Clock) -> Result<Bytes, AskError> {
+    let mut last = None;
+    for target in targets {
+        match get(target, path, clock).await {
+            Err(error @ (AskError::Silent { .. } | AskError::Refused { status: 500.., .. })) => last = Some(error),
+            answer => return answer,
+        }
+    }
+    let nobody = || AskError::Silent { endpoint: "any node".to_owned(), what: "none serves".to_owned() };
+    Err(last.unwrap_or_else(nobody))
+}
+
 /// Asks for a path of the admin API and returns the body.
 pub async fn get(target: &Target, path: &str, clock: &dyn Clock) -> Result<Bytes, AskError> {
     let endpoint = target.endpoint.trim_end_matches('/').to_owned();

@@ -2,17 +2,25 @@
 //!
 //! ```text
 //! directories (locked) -> drives -> operation log -> rows and Raft -> [form | declare lost] -> repair -> gateway
+//!                           |                          ^
+//!                           +-> ties to other nodes -> part in the log        (a node of a cluster)
 //! ```
 //!
 //! A start that finds drives missing declares them lost in the log, registers the fresh ones, and then begins the log
 //! once more without the lost ones on its roster: a drive leaves the roster only after the log has said so.
+//!
+//! - [`core`]: directories, the log on them, the metadata behind it; [`root_key`], [`topology`]: what the log is told at a start
+//! - [`part`]: under which id a node takes part in the log; [`member`]: the start of a node of a cluster
 
 pub mod core;
+pub mod member;
+pub mod part;
 pub mod root_key;
 pub mod topology;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_core::{Clock, Drives, Entropy, Geometry, NodeId};
 use cairn_erasure::CodingPool;
@@ -28,10 +36,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::core::Core;
-use crate::admin::Admin;
+use self::core::{Core, OwnDrives, Rooms, Seat};
+use crate::admin::{Admin, Outlook};
 use crate::credentials::Credentials;
 use crate::dev::directories::Plan;
+use crate::ties::Ties;
+
+/// How long a node of a cluster tries to take its leave before it goes without.
+const FAREWELL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an assembly is made on: the machine's own in production, simulated ones in a simulation.
 #[derive(Debug, Clone)]
@@ -58,11 +70,13 @@ impl Parts {
     }
 }
 
-/// A running process with every role.
+/// A running process with its roles.
 #[derive(Debug)]
 pub struct Assembly {
     core: Core,
-    repair: RepairDaemon,
+    own: OwnDrives,
+    ties: Option<Ties>,
+    repair: Option<RepairDaemon>,
     client: Client,
     gateway: Gateway,
     meter: Meter,
@@ -71,8 +85,23 @@ pub struct Assembly {
     standard: Geometry,
 }
 
+/// What the roles of a process stand on, once the log is ready.
+struct Ground {
+    core: Core,
+    own: OwnDrives,
+    /// All drives that can be reached, its own among them.
+    drives: Arc<Drives>,
+    ties: Option<Ties>,
+    /// Who else there is, where there can be anybody.
+    outlook: Option<Outlook>,
+    client: Client,
+    credentials: Credentials,
+    notices: Vec<String>,
+}
+
 impl Assembly {
-    /// Starts every role on what the plan says. What the plan does not allow has been refused before.
+    /// Starts every role of a process that is alone, on what the plan says. What the plan does not allow has been refused
+    /// before.
     pub async fn start(
         parts: Parts,
         dir: &Path,
@@ -81,42 +110,64 @@ impl Assembly {
         repair: RepairConfig,
         gateway: GatewayConfig,
     ) -> anyhow::Result<Self> {
-        let rooms = core::Rooms::open(&parts, dir, plan)?;
-        let mut core = Core::start(&parts, &rooms, plan.formed, Orders::default()).await?;
+        let rooms = Rooms::open(&parts, dir, plan)?;
+        let mut core = Core::start(&parts, &rooms, Seat::alone(&rooms, plan.formed), Orders::default()).await?;
         let credentials = root_key::settle(&parts, &core, &rooms, demanded).await?;
-        let client = core.node.client(SessionKind::Gateway).await?;
+        let mut client = core.node.client(SessionKind::Gateway).await?;
         let changes = topology::settle(&client, &rooms).await?;
         rooms.mark_formed()?;
-        let mut client = client;
         let gone = core.roster_without(&changes.lost);
         if !gone.is_empty() {
             client.close().await;
-            core.stop_metadata().await?;
+            core.stop().await?;
             let orders = Orders { replaced: gone, ..Orders::default() };
-            core = Core::start(&parts, &rooms, true, orders).await?;
+            core = Core::start(&parts, &rooms, Seat::alone(&rooms, true), orders).await?;
             client = core.node.client(SessionKind::Gateway).await?;
         }
-        let drives = Drives::new(core.open_drives(&parts, &rooms)?);
+        let own = OwnDrives::open(&parts, &rooms)?;
+        let drives = own.stores();
+        let notices = changes.notices;
+        let ground = Ground { core, own, drives, ties: None, outlook: None, client, credentials, notices };
+        Self::roles(&parts, &rooms, ground, Some(repair), gateway).await
+    }
+
+    /// Starts what stands on the log: repair, where it is wanted, and what serves S3.
+    async fn roles(
+        parts: &Parts,
+        rooms: &Rooms,
+        ground: Ground,
+        repair: Option<RepairConfig>,
+        gateway: GatewayConfig,
+    ) -> anyhow::Result<Self> {
+        let Ground { core, own, drives, ties, outlook, client, credentials, notices } = ground;
         let (faults, meter) = (Arc::new(FaultQueue::default()), Meter::default());
-        let daemon = RepairDaemon::start(
-            RepairParts {
-                client: core.node.client(SessionKind::Repair).await?,
-                drives: drives.clone(),
-                pool: parts.pool(),
-                faults: faults.clone(),
-                meter: meter.clone(),
-                clock: parts.clock.clone(),
-                standings: None,
-            },
-            repair,
-        );
-        let admin = Admin {
+        let standings = ties.as_ref().map(Ties::standings);
+        let daemon = match repair {
+            Some(config) => {
+                let repairing = RepairParts {
+                    client: core.node.client(SessionKind::Repair).await?,
+                    drives: drives.clone(),
+                    pool: parts.pool(),
+                    faults: faults.clone(),
+                    meter: meter.clone(),
+                    clock: parts.clock.clone(),
+                    standings,
+                };
+                Some(RepairDaemon::start(repairing, config))
+            }
+            None => None,
+        };
+        let admin = Arc::new(Admin {
             client: client.clone(),
             node: core.node.clone(),
             drives: drives.clone(),
             meter: meter.clone(),
             faults: faults.clone(),
-        };
+            outlook,
+        });
+        if let Some(ties) = &ties {
+            ties.telling.serve(admin.clone());
+        }
         let surroundings = Surroundings {
             cluster: rooms.cluster(),
             node: rooms.node(),
@@ -125,13 +176,13 @@ impl Assembly {
             drives,
             pool: parts.pool(),
             faults,
-            admin: Arc::new(admin),
+            admin,
             clock: parts.clock.clone(),
             entropy: parts.entropy.clone(),
         };
         let gateway = Gateway::new(gateway, surroundings)?;
         let standard = topology::standard(&client).await?;
-        Ok(Self { core, repair: daemon, client, gateway, meter, credentials, notices: changes.notices, standard })
+        Ok(Self { core, own, ties, repair: daemon, client, gateway, meter, credentials, notices, standard })
     }
 
     /// Serves S3 on a socket, in the background.
@@ -176,9 +227,9 @@ impl Assembly {
         self.standard
     }
 
-    /// How many drives there are.
+    /// How many drives this process has.
     pub fn drive_count(&self) -> usize {
-        self.core.drive_count()
+        self.own.count()
     }
 
     /// Waits until something fails that only a restart mends.
@@ -188,11 +239,27 @@ impl Assembly {
 
     /// Stops every role, in reverse, each after what it had begun.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { core, repair, client, gateway, .. } = self;
-        repair.stop().await;
+        let Self { core, own, ties, repair, client, gateway, .. } = self;
         drop(gateway);
-        client.close().await;
-        core.stop().await
+        let ending = async {
+            if let Some(repair) = repair {
+                repair.stop().await;
+            }
+            client.close().await;
+        };
+        if ties.is_none() {
+            ending.await;
+        } else if tokio::time::timeout(FAREWELL_PATIENCE, ending).await.is_err() {
+            // Sessions end in the log, which needs a majority; where all nodes stop at once there is none in the end.
+            tracing::info!("nobody takes this node's leave: its sessions end by themselves");
+        }
+        let stopped = core.stop().await;
+        // Until here others could be asked, and could ask.
+        if let Some(ties) = ties {
+            ties.stop().await;
+        }
+        own.close().await?;
+        stopped
     }
 }
 

@@ -17,13 +17,14 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run everything in one process, with directories as drives: for trying it out and for development.
+    /// Run everything in one process, with directories as drives: for trying it out and for development. With
+    /// `--processes`, run a whole cluster of processes instead, one drive each.
     ///
     /// The first start makes the directories, a cluster on them and credentials; later starts find all of it again.
     /// Up to as many drive directories as there are parity chunks may be missing at a start: they are declared lost,
     /// fresh ones take their places and are rebuilt.
     #[command(
-        after_help = "Examples:\n  cairn dev\n  cairn dev --dir /srv/cairn --listen 127.0.0.1:9000 --drives 6\n  cairn dev --listen 127.0.0.1:0      # takes a free port and prints it"
+        after_help = "Examples:\n  cairn dev\n  cairn dev --dir /srv/cairn --listen 127.0.0.1:9000 --drives 6\n  cairn dev --listen 127.0.0.1:0      # takes a free port and prints it\n  cairn dev --processes 6             # six nodes on ports 9000 to 9005; kill any two"
     )]
     Dev(DevArgs),
     /// Say whether the data is safe: drives, redundancy, what is being repaired.
@@ -36,6 +37,39 @@ pub enum Command {
     /// Look at drives.
     #[command(subcommand)]
     Drive(DriveCommand),
+    /// Run one member of a cluster, or look at the members.
+    ///
+    /// Everything about it stands in its file. A node that is new asks any other for its part in the cluster and is sent
+    /// what it needs; one that comes back goes on where it was.
+    #[command(
+        after_help = "Examples:\n  cairn node --config /etc/cairn/node.toml --form    # the first node of a cluster, once\n  cairn node --config /etc/cairn/node.toml\n  cairn node ls --dir ./cairn-data"
+    )]
+    Node(NodeArgs),
+}
+
+/// One member of a cluster.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct NodeArgs {
+    /// What to do instead of running one.
+    #[command(subcommand)]
+    pub command: Option<NodeCommand>,
+    /// The node's file.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Option<PathBuf>,
+    /// Form the cluster, if this node has no part in it yet and nobody who can be asked has one.
+    #[arg(long)]
+    pub form: bool,
+    /// End when standard input does: for whoever starts a node and may die without a word.
+    #[arg(long, hide = true)]
+    pub until_input_ends: bool,
+}
+
+/// What can be asked of nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List the nodes: who is alive, who votes, who leads.
+    Ls(AdminArgs),
 }
 
 /// What can be asked of drives.
@@ -57,6 +91,10 @@ pub struct DevArgs {
     /// How many directories serve as drives [default: 6, or what DIR was formed with].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub drives: Option<u16>,
+    /// Run so many node processes with one drive each; each serves S3, on consecutive ports from --listen
+    /// [default: one process for all, or what DIR was formed with].
+    #[arg(long, value_name = "N", conflicts_with = "drives", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub processes: Option<u16>,
     /// Refuse signatures of version 2, with which older clients sign addresses. They do not cover all of a request.
     #[arg(long)]
     pub no_signature_v2: bool,
@@ -109,5 +147,15 @@ mod tests {
         assert!(Cli::try_parse_from("cairn status --endpoint http://x --dir y".split(' ')).is_err());
         assert!(Cli::try_parse_from("cairn dev --listen nowhere".split(' ')).is_err());
         assert!(Cli::try_parse_from("cairn dev --listen localhost:9000".split(' ')).is_ok());
+        assert!(Cli::try_parse_from("cairn dev --processes 6 --drives 6".split(' ')).is_err());
+    }
+
+    #[test]
+    fn a_node_is_run_by_its_file_or_looked_at() {
+        let parsed = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parsed("cairn node").is_err());
+        assert!(parsed("cairn node --config x --form").is_ok());
+        assert!(parsed("cairn node ls --dir x").is_ok());
+        assert!(parsed("cairn node --config x ls").is_err());
     }
 }

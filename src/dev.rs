@@ -1,6 +1,7 @@
-//! `cairn dev`: one process, all roles, directories as drives.
+//! `cairn dev`: one process, all roles, directories as drives; or, with `--processes`, a cluster on this machine.
 
 pub mod directories;
+pub mod processes;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -67,6 +68,14 @@ pub enum DevError {
 
 /// Runs until it is told to end.
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
+    // A directory that was made for several processes goes on as that.
+    match args.processes.or_else(|| processes::formed_with(&args.dir)) {
+        Some(processes) => processes::run(args, processes).await,
+        None => one_process(args).await,
+    }
+}
+
+async fn one_process(args: DevArgs) -> anyhow::Result<()> {
     // From the first moment on: whoever reads the greeting may ask the server to end.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! cli -> dev    -> dev/directories (a plan) -> assembly (drives, log, rows, gateway, repair) -> admin (status)
+//!     -> node   -> node/config ---------------> assembly/member, ties (other nodes)
 //!     -> ask    -> a running server's admin API -> show
 //! ```
 //!
 //! - [`cli`]: what can be typed
 //! - [`dev`]: the one-process server: directories, printing, signals
-//! - [`assembly`]: the roles of one process, started in order and stopped in reverse
+//! - [`node`]: one member of a cluster, by its file
+//! - [`assembly`]: the roles of one process, started in order and stopped in reverse; [`ties`]: what ties it to other nodes
 //! - [`admin`]: what a running server answers to `cairn status` and others; [`status`]: the answer itself
 //! - [`ask`]: asking a running server; [`show`]: what a person sees
 //! - [`credentials`]: the root key
@@ -18,5 +20,7 @@ pub mod assembly;
 pub mod cli;
 pub mod credentials;
 pub mod dev;
+pub mod node;
 pub mod show;
 pub mod status;
+pub mod ties;

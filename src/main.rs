@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use cairn::ask::{self, Target};
-use cairn::cli::{AdminArgs, Cli, Command, DriveCommand};
+use cairn::cli::{AdminArgs, Cli, Command, DriveCommand, NodeArgs, NodeCommand};
 use cairn::status::Status;
-use cairn::{dev, show};
+use cairn::{dev, node, show};
 use cairn_core::clock::SystemClock;
 use clap::Parser;
 
@@ -36,6 +36,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime.block_on(dev::run(args))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Node(NodeArgs { command: Some(NodeCommand::Ls(args)), .. }) => {
+            let nodes = status(&args)?.nodes;
+            print(&args, &nodes, show::nodes(&nodes))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Node(args) => {
+            start_tracing();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(node::run(args))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Status(args) => {
             let status = status(&args)?;
             print(&args, &status, show::status(&status))?;
@@ -50,9 +61,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn status(args: &AdminArgs) -> anyhow::Result<Status> {
-    let target = Target::find(args)?;
+    let targets = Target::find(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(ask::get(&target, cairn::admin::STATUS_PATH, &*SystemClock::start()))?;
+    let answer = runtime.block_on(ask::any(&targets, cairn::admin::STATUS_PATH, &*SystemClock::start()))?;
     Ok(serde_json::from_slice(&answer)?)
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::status::{Drive, Status};
+use crate::status::{Drive, Node, Status};
 
 /// The status on one screen.
 pub fn status(status: &Status) -> String {
@@ -24,6 +24,15 @@ pub fn status(status: &Status) -> String {
         &mut text,
         &format!("Data      {} ({} stripes, STANDARD is {})", survives, status.data.stripes, status.standard),
     );
+    if status.data.stripes_reshaped + status.data.stripes_to_reshape > 0 {
+        line(
+            &mut text,
+            &format!(
+                "          {} stripes are coded for fewer drives than that; {} are to be coded anew",
+                status.data.stripes_reshaped, status.data.stripes_to_reshape
+            ),
+        );
+    }
     line(
         &mut text,
         &format!(
@@ -34,6 +43,19 @@ pub fn status(status: &Status) -> String {
             status.metadata.applied_index
         ),
     );
+    if status.nodes.len() > 1 {
+        let (metadata, alive) = (&status.metadata, status.nodes.iter().filter(|node| node.standing == "alive").count());
+        line(
+            &mut text,
+            &format!(
+                "Nodes     {alive} of {} alive, {} vote ({} wanted), writes survive the loss of {} more",
+                status.nodes.len(),
+                metadata.voters,
+                metadata.voters_wanted,
+                metadata.survives_nodes
+            ),
+        );
+    }
     let stored = &status.stored;
     line(
         &mut text,
@@ -41,6 +63,7 @@ pub fn status(status: &Status) -> String {
     );
     let repair = &status.repair;
     let doing = match (repair.planned, repair.waiting_for_a_drive) {
+        (0, 0) if repair.stripes_planned > 0 => format!("{} stripes to code anew", repair.stripes_planned),
         (0, 0) => "nothing to do".to_owned(),
         (0, waiting) => format!("{waiting} chunks wait for a drive"),
         (planned, _) => format!("{planned} chunks to rebuild"),
@@ -56,6 +79,31 @@ pub fn status(status: &Status) -> String {
     line(&mut text, "");
     text.push_str(&drives(&status.drives));
     text
+}
+
+/// The nodes as a table.
+pub fn nodes(nodes: &[Node]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["NODE", "STANDING", "S3", "ADDRESS", "ZONE", "VOTES", "DRIVES"]);
+    for node in nodes {
+        let votes = match (node.leads, node.votes) {
+            (true, _) => "leads",
+            (false, true) => "votes",
+            (false, false) => "no",
+        };
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        table.add_row([
+            node.id.clone(),
+            node.standing.clone(),
+            or_dash(&node.s3),
+            or_dash(&node.address),
+            node.zone.clone(),
+            votes.to_owned(),
+            node.drives.to_string(),
+        ]);
+    }
+    lines(&table)
 }
 
 /// The drives as a table.
@@ -80,6 +128,11 @@ pub fn drives(drives: &[Drive]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    lines(&table)
+}
+
+/// A table's text, without blanks at the ends of lines.
+fn lines(table: &Table) -> String {
     let mut text = table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
     text.push('\n');
     text

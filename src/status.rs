@@ -3,6 +3,8 @@
 //! What is said here is counted, not guessed: stripes by the repair daemon's census, drives by the log's ledger, copies of
 //! the log by the log itself. Where something is not known yet, the answer is no.
 
+pub mod nodes;
+
 use cairn_core::{DriveId, Drives};
 use cairn_machine::row::{Row, Table, table_end};
 use cairn_machine::rows::bucket::BucketLedgerRow;
@@ -34,6 +36,8 @@ pub struct Status {
     pub metadata: Metadata,
     /// What is stored.
     pub stored: Stored,
+    /// Every node that the log knows.
+    pub nodes: Vec<Node>,
     /// Every drive that is not removed.
     pub drives: Vec<Drive>,
     /// What the repair daemon has done and is doing.
@@ -53,8 +57,18 @@ pub struct Data {
     pub stripes_exposed: u64,
     /// Stripes that cannot be read.
     pub stripes_lost: u64,
+    /// Stripes that cannot be read at the moment, because drives do not answer; they are not lost.
+    pub stripes_unreachable: u64,
+    /// Stripes that were coded for fewer drives than the profile asks for, and are as safe as it promises.
+    pub stripes_reshaped: u64,
+    /// Stripes that are to be coded anew, now or when the drives have stood for long enough.
+    pub stripes_to_reshape: u64,
+    /// Stripes that cannot be made safe before a drive comes, or space.
+    pub stripes_needing_a_drive: u64,
     /// Chunks that are missing.
     pub chunks_missing: u64,
+    /// Chunks on drives that do not answer.
+    pub chunks_unreachable: u64,
     /// The index of the log at which this was counted.
     pub as_of_index: Option<u64>,
 }
@@ -64,6 +78,14 @@ pub struct Data {
 pub struct Metadata {
     /// How many further drives may be lost without losing metadata.
     pub survives_drives: u8,
+    /// How many further nodes may be lost before nothing can be decided any more.
+    pub survives_nodes: u8,
+    /// How many nodes decide.
+    pub voters: usize,
+    /// How many would, if as many did as should.
+    pub voters_wanted: usize,
+    /// The node that leads, as far as is known.
+    pub leader: Option<String>,
     /// On how many drives each part of the log is synced before it is acknowledged.
     pub copies: u8,
     /// The drives that the log may use.
@@ -89,6 +111,31 @@ pub struct Stored {
     pub bytes_in_metadata: u64,
 }
 
+/// One node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub id: String,
+    /// `alive`, `suspect` or `dead`, as the node sees it that answers.
+    pub standing: String,
+    /// Where other nodes reach it, as far as is known.
+    pub address: Option<String>,
+    /// Where it serves S3, as far as is known.
+    pub s3: Option<String>,
+    /// What fails together with it.
+    pub zone: String,
+    /// The id under which it takes part in the log.
+    pub member: Option<u64>,
+    /// Whether it votes.
+    pub votes: bool,
+    /// Whether it leads.
+    pub leads: bool,
+    /// Up to which index its log is known to be the leader's; only the leader knows.
+    pub matched_index: Option<u64>,
+    /// How many drives it has.
+    pub drives: usize,
+}
+
 /// One drive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Drive {
@@ -96,6 +143,8 @@ pub struct Drive {
     pub id: String,
     /// What a person calls it.
     pub label: String,
+    /// The node that has it.
+    pub node: String,
     /// What the log says: `active`, `draining` or `lost`.
     pub state: String,
     /// Whether it takes writes, and if not, why.
@@ -121,6 +170,12 @@ pub struct Repair {
     pub planned: u64,
     /// Chunks for which there is no free drive.
     pub waiting_for_a_drive: u64,
+    /// Stripes of the current plan that are still to be coded anew.
+    pub stripes_planned: u64,
+    /// Stripes coded anew since the start, for fewer drives or for more.
+    pub stripes_recoded: u64,
+    /// Why no drive is declared lost although nodes are dead; none where that is not so.
+    pub held: Option<String>,
     /// Chunks rebuilt since the start.
     pub chunks_rebuilt: u64,
     /// Their bytes.
@@ -148,6 +203,8 @@ pub struct Sources<'a> {
     pub faults_waiting: usize,
     /// The log and the rows.
     pub metadata: Metadata,
+    /// The nodes.
+    pub nodes: Vec<Node>,
 }
 
 /// Puts the answer together from one view of the rows.
@@ -164,6 +221,9 @@ pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, Ro
         data.survives_drives = data.survives_drives.map(|drives| drives.min(metadata));
     }
     let mut reasons = reasons(&redundancy, &drives, sources.faults_waiting);
+    if let Some(held) = &progress.held {
+        reasons.push(held.clone());
+    }
     if data.survives_drives.is_none() && reasons.is_empty() {
         reasons.push("the data has not been counted yet".to_owned());
     }
@@ -176,6 +236,7 @@ pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, Ro
         data,
         metadata: sources.metadata.clone(),
         stored,
+        nodes: sources.nodes.clone(),
         drives,
         repair: repair(progress),
     })
@@ -183,14 +244,19 @@ pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, Ro
 
 fn data(found: &Redundancy) -> Data {
     let least = found.stripes_by_margin.keys().next().copied();
-    let counted = found.as_of_index.is_some() && found.stripes_lost == 0;
+    let counted = found.as_of_index.is_some() && found.stripes_lost == 0 && found.stripes_unreachable == 0;
     Data {
         survives_drives: if counted { Some(least.unwrap_or(u8::MAX)) } else { None },
         stripes: found.stripes,
         stripes_by_margin: found.stripes_by_margin.clone(),
         stripes_exposed: found.stripes_exposed,
         stripes_lost: found.stripes_lost,
+        stripes_unreachable: found.stripes_unreachable,
+        stripes_reshaped: found.stripes_reshaped,
+        stripes_to_reshape: found.stripes_to_reshape,
+        stripes_needing_a_drive: found.stripes_needing_a_drive,
         chunks_missing: found.positions_missing,
+        chunks_unreachable: found.positions_unreachable,
         as_of_index: found.as_of_index.map(|index| index.0),
     }
 }
@@ -205,7 +271,10 @@ fn reasons(found: &Redundancy, drives: &[Drive], faults_waiting: usize) -> Vec<S
     };
     say(u64::from(found.as_of_index.is_none()), "first census is still under way");
     say(found.stripes_lost, "stripes have fewer chunks than they need to be read");
-    say(found.stripes_exposed - found.stripes_lost, "stripes survive fewer losses than promised");
+    say(found.stripes_unreachable, "stripes cannot be read, because drives do not answer");
+    let unreadable = found.stripes_lost + found.stripes_unreachable;
+    say(found.stripes_exposed.saturating_sub(unreadable), "stripes survive fewer losses than promised");
+    say(found.stripes_needing_a_drive, "stripes need a drive, or space, before they are safe again");
     say(found.drives_unlisted, "drives could not say what they hold");
     say(faults_waiting as u64, "chunks were found damaged and are still to be looked at");
     for drive in drives {
@@ -242,6 +311,7 @@ fn drive(id: DriveId, row: DriveRow, ledger: DriveLedgerRow, reachable: &Drives)
     Drive {
         id: id.to_string(),
         label: row.label,
+        node: row.node.to_string(),
         state: format!("{:?}", row.state).to_lowercase(),
         problem,
         chunks: ledger.chunks,
@@ -278,6 +348,9 @@ fn stored(rows: &impl RowSource) -> Result<Stored, RowError> {
 fn repair(progress: Progress) -> Repair {
     Repair {
         planned: progress.planned,
+        stripes_planned: progress.reshapes_planned,
+        stripes_recoded: progress.stripes_reshaped,
+        held: progress.held,
         waiting_for_a_drive: progress.waiting_for_a_drive,
         chunks_rebuilt: progress.positions_moved,
         bytes_rebuilt: progress.bytes_moved,

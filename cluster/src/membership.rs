@@ -55,6 +55,13 @@ pub struct Profile {
     /// How its drives are.
     #[n(3)]
     pub drives: Vec<DriveSummary>,
+    /// The id under which it takes part in the log, once it has one.
+    #[n(4)]
+    pub member: Option<u64>,
+    /// Whether it may be given a vote.
+    #[n(5)]
+    #[cbor(default)]
+    pub may_vote: bool,
 }
 
 /// A drive in its node's words.
@@ -74,7 +81,7 @@ pub struct DriveSummary {
 impl Profile {
     /// A node that only says where it is.
     pub fn at(address: SocketAddr) -> Self {
-        Self { address, s3: None, zone: String::new(), drives: Vec::new() }
+        Self { address, s3: None, zone: String::new(), drives: Vec::new(), member: None, may_vote: false }
     }
 
     /// Its bytes, if they are few enough.
@@ -216,6 +223,7 @@ mod tests {
         assert_eq!(Profile::decode(&profile.encode().unwrap()), Some(profile.clone()));
         profile.s3 = Some("[::1]:9000".parse().unwrap());
         profile.zone = "north".to_owned();
+        (profile.member, profile.may_vote) = (Some(u64::MAX), true);
         let drive =
             |at| DriveSummary { drive: DriveId(u64::MAX - at), writable: at % 2 == 0, available_bytes: u64::MAX };
         profile.drives = (0..64).map(drive).collect();

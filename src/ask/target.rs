@@ -51,21 +51,24 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Finds out what the flags mean.
-    pub fn find(args: &AdminArgs) -> Result<Self, TargetError> {
+    /// Finds out what the flags mean: one address, or every process of a directory, of which any may answer.
+    pub fn find(args: &AdminArgs) -> Result<Vec<Self>, TargetError> {
         if let Some(endpoint) = &args.endpoint {
             let credentials = from_environment()?.ok_or(TargetError::NoKey)?;
-            return Ok(Self { endpoint: endpoint.clone(), credentials });
+            return Ok(vec![Self { endpoint: endpoint.clone(), credentials }]);
         }
         let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from("./cairn-data"));
         let not_running = || TargetError::NotRunning(dir.display().to_string());
         let nodes = read_nodes(&dir)?;
-        let node = nodes.first().ok_or_else(not_running)?;
+        if nodes.is_empty() {
+            return Err(not_running());
+        }
         let credentials = match Credentials::read(&dir)? {
             Some(credentials) => credentials,
             None => from_environment()?.ok_or_else(not_running)?,
         };
-        Ok(Self { endpoint: node.s3.clone(), credentials })
+        let serving = nodes.into_iter().filter(|node| !node.s3.is_empty());
+        Ok(serving.map(|node| Self { endpoint: node.s3, credentials: credentials.clone() }).collect())
     }
 }
 
@@ -83,7 +86,8 @@ pub fn nodes_path(dir: &Path) -> PathBuf {
     dir.join("nodes.json")
 }
 
-fn read_nodes(dir: &Path) -> Result<Vec<RunningNode>, TargetError> {
+/// Which processes serve a directory; none where nothing says so.
+pub fn read_nodes(dir: &Path) -> Result<Vec<RunningNode>, TargetError> {
     let path = nodes_path(dir);
     let text = match std::fs::read(&path) {
         Ok(text) => text,
@@ -91,6 +95,18 @@ fn read_nodes(dir: &Path) -> Result<Vec<RunningNode>, TargetError> {
         Err(error) => return Err(TargetError::File { path, what: error.to_string() }),
     };
     serde_json::from_slice(&text).map_err(|error| TargetError::File { path, what: error.to_string() })
+}
+
+/// Writes down that a node runs, in the place of what was known of it. Nodes that start at once take turns.
+pub fn tell_node(dir: &Path, node: RunningNode) -> io::Result<()> {
+    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(".nodes.lock"))?;
+    lock.lock()?;
+    let mut nodes = read_nodes(dir).map_err(io::Error::other)?;
+    // Whoever served at its address before serves no more: a node that lost its drives comes back under another id.
+    nodes.retain(|known| known.id != node.id && (known.s3 != node.s3 || node.s3.is_empty()));
+    nodes.push(node);
+    nodes.sort_by(|a, b| (a.s3.len(), &a.s3).cmp(&(b.s3.len(), &b.s3)));
+    write_nodes(dir, &nodes)
 }
 
 /// Writes down which processes serve a directory; whole or not at all.

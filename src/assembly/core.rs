@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context;
-use cairn_core::{ChunkStore, ClusterId, DriveId, Geometry, NodeId};
+use cairn_core::{ChunkStore, ClusterId, DriveId, Drives, Geometry, NodeId};
 use cairn_journal::Shell;
-use cairn_metadata::{MetadataNode, NodeConfig, Work};
+use cairn_metadata::{MetadataNode, NoPeers, NodeConfig, Peers, SessionPolicy, Standing, Work};
 use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Orders, VoterId, copies_wanted};
 use cairn_rows::RowsOptions;
-use cairn_storage_node::{ClusterSecret, Drive, DriveDir, DriveOptions, Formation, Identity, Slot};
+use cairn_storage_node::{ClusterSecret, Drive, DriveDir, DriveOptions, Formation, Identity, Inspect, Slot};
 
 use crate::assembly::Parts;
 use crate::dev::directories::{self, Plan};
@@ -79,6 +79,54 @@ impl Rooms {
         Ok(Self { dirs, secret, of: plan.of })
     }
 
+    /// Opens the directories of a node of a cluster, and formats those that are fresh.
+    pub fn open_node(
+        parts: &Parts,
+        paths: &[PathBuf],
+        cluster: ClusterId,
+        secret: &ClusterSecret,
+    ) -> anyhow::Result<Self> {
+        let mut found = Vec::new();
+        for path in paths {
+            found.push(match DriveDir::inspect(&*parts.files, path)? {
+                Inspect::Missing | Inspect::Empty => None,
+                // Everything else is a drive, or refused by name when it is opened.
+                _ => Some(Arc::new(DriveDir::open(parts.files.clone(), path)?)),
+            });
+        }
+        let mut node = None;
+        for (dir, path) in found.iter().zip(paths) {
+            let Some(dir) = dir else { continue };
+            dir.require(cluster, None)?;
+            anyhow::ensure!(dir.secret() == secret, "{} has another secret than the cluster's", path.display());
+            let theirs = dir.identity().node;
+            let ours = *node.get_or_insert(theirs);
+            anyhow::ensure!(theirs == ours, "{} was node {theirs}'s, and others are node {ours}'s", path.display());
+        }
+        let node = node.unwrap_or_else(|| NodeId(parts.entropy.next_u64().max(1)));
+        let mut dirs = Vec::new();
+        for (dir, path) in found.into_iter().zip(paths) {
+            let fresh = || {
+                let identity = Identity {
+                    cluster,
+                    node,
+                    drive: DriveId(parts.entropy.next_u64()),
+                    state: Formation::Forming,
+                    created: parts.clock.wall(),
+                    slot: None,
+                };
+                DriveDir::format(parts.files.clone(), path, identity, secret).map(Arc::new)
+            };
+            dirs.push(dir.map_or_else(fresh, Ok)?);
+        }
+        let mut seen = BTreeSet::new();
+        for dir in &dirs {
+            let drive = dir.identity().drive;
+            anyhow::ensure!(seen.insert(drive), "{} is a copy of another drive", dir.path().display());
+        }
+        Ok(Self { dirs, secret: secret.clone(), of: u16::try_from(paths.len()).unwrap_or(u16::MAX) })
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> ClusterId {
         self.dirs[0].identity().cluster
@@ -113,6 +161,37 @@ impl Rooms {
     }
 }
 
+/// Under which id this process takes part in the log, and how it reaches the others.
+#[derive(Debug)]
+pub struct Seat {
+    /// The id.
+    pub member: u64,
+    /// What it knows of its past under that id.
+    pub standing: Standing,
+    /// Whether the drives say that its log was begun: an empty one is a lost one then.
+    pub formed: bool,
+    /// How many of its drives may be lost while nothing is lost with them.
+    pub parity: u8,
+    /// The way to the others.
+    pub peers: Arc<dyn Peers>,
+    /// How sessions are kept alive.
+    pub sessions: SessionPolicy,
+}
+
+impl Seat {
+    /// The only voter of a cluster that is one process.
+    pub fn alone(rooms: &Rooms, formed: bool) -> Self {
+        Self {
+            member: FIRST_VOTER,
+            standing: Standing::Founder,
+            formed,
+            parity: u8::try_from(Geometry::standard_for(usize::from(rooms.of())).m()).unwrap_or(u8::MAX),
+            peers: Arc::new(NoPeers),
+            sessions: SessionPolicy::default(),
+        }
+    }
+}
+
 /// The log and the metadata of this process.
 #[derive(Debug)]
 pub struct Core {
@@ -120,18 +199,17 @@ pub struct Core {
     pub identity: LogIdentity,
     /// The voter.
     pub node: MetadataNode,
-    drives: Mutex<Vec<Arc<Drive>>>,
 }
 
 impl Core {
     /// Opens the log on its drives and starts the voter on it. Ready, or to be formed.
-    pub async fn start(parts: &Parts, rooms: &Rooms, formed: bool, orders: Orders) -> anyhow::Result<Self> {
-        let voter = VoterId(FIRST_VOTER);
+    pub async fn start(parts: &Parts, rooms: &Rooms, seat: Seat, orders: Orders) -> anyhow::Result<Self> {
+        let voter = VoterId(seat.member);
         let identity = LogIdentity { cluster: rooms.cluster(), node: rooms.node(), voter };
         let dirs = rooms.dirs();
-        let parity = u8::try_from(Geometry::standard_for(usize::from(rooms.of())).m()).unwrap_or(u8::MAX);
-        let copies = copies_wanted(parity, 0, dirs.len());
-        let options = Options { formed, copies_wanted: copies, orders, ..Options::new(parts.clock.clone()) };
+        let copies = copies_wanted(seat.parity, 0, dirs.len());
+        let options =
+            Options { formed: seat.formed, copies_wanted: copies, orders, ..Options::new(parts.clock.clone()) };
         let drives = dirs.iter().map(|dir| LogDrive {
             id: dir.identity().drive,
             dir: dir.path().to_owned(),
@@ -141,7 +219,8 @@ impl Core {
             OpLog::open(drives.collect(), identity, options, parts.entropy.clone(), parts.shell).await?;
         let run_directories: Vec<PathBuf> = dirs.iter().map(|dir| dir.runs()).collect();
         let run_copies = usize::from(copies).min(run_directories.len());
-        let mut config = NodeConfig::new(rooms.node(), FIRST_VOTER, run_directories, run_copies);
+        let mut config = NodeConfig::new(rooms.node(), seat.member, run_directories, run_copies);
+        (config.standing, config.peers, config.sessions) = (seat.standing, seat.peers, seat.sessions);
         config.cut.overlay_bytes = OVERLAY_BYTES_MAX;
         config.history.bytes = config.history.bytes.min(smallest_drive_bytes(rooms) / HISTORY_SHARE);
         if parts.shell == Shell::Task {
@@ -155,7 +234,7 @@ impl Core {
         };
         let clock = parts.clock.clone();
         let node = MetadataNode::start(config, log, recovered, rows, clock, parts.entropy.clone()).await?;
-        Ok(Self { identity, node, drives: Mutex::default() })
+        Ok(Self { identity, node })
     }
 
     /// The drives of the log's roster that are among these.
@@ -164,34 +243,41 @@ impl Core {
         roster.into_iter().filter(|drive| lost.contains(drive)).collect()
     }
 
+    /// Stops the voter and its log, and leaves the directories locked: to begin them once more, or to close the drives.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        Ok(self.node.close().await?)
+    }
+}
+
+/// The drives of this process, open.
+#[derive(Debug)]
+pub struct OwnDrives(Vec<Arc<Drive>>);
+
+impl OwnDrives {
     /// Opens the chunk stores of every drive.
-    pub fn open_drives(&self, parts: &Parts, rooms: &Rooms) -> anyhow::Result<Vec<Arc<dyn ChunkStore>>> {
+    pub fn open(parts: &Parts, rooms: &Rooms) -> anyhow::Result<Self> {
         let options =
             DriveOptions { shell: parts.shell, head_cache_bytes: HEAD_CACHE_BYTES, ..DriveOptions::default() };
         let mut opened = Vec::new();
         for dir in rooms.dirs() {
             opened.push(Drive::open(dir.clone(), &options, parts.clock.clone(), parts.entropy.clone())?);
         }
-        let stores = opened.iter().map(|drive| drive.clone() as Arc<dyn ChunkStore>).collect();
-        *self.drives.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-        Ok(stores)
+        Ok(Self(opened))
     }
 
-    /// How many drives are open.
-    pub fn drive_count(&self) -> usize {
-        self.drives.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// The drives as others use them.
+    pub fn stores(&self) -> Arc<Drives> {
+        Drives::new(self.0.iter().map(|drive| drive.clone() as Arc<dyn ChunkStore>))
     }
 
-    /// Stops the voter and its log, and leaves the directories locked: to begin them once more.
-    pub async fn stop_metadata(self) -> anyhow::Result<()> {
-        Ok(self.node.close().await?)
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
-    /// Stops the voter and closes every drive, so that the next start has nothing to scan.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        self.node.close().await?;
-        let drives = self.drives.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for drive in drives {
+    /// Closes every one, so that the next start has nothing to scan.
+    pub async fn close(self) -> anyhow::Result<()> {
+        for drive in self.0 {
             drive.close().await?;
         }
         Ok(())

@@ -106,6 +106,36 @@ pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
     Ok(changes)
 }
 
+/// A node of a cluster, which is not alone: registers what is there and new, and says what is missing. Whether a drive is
+/// lost is decided by those who look after all of them.
+pub async fn agree(client: &Client, rooms: &Rooms) -> anyhow::Result<Vec<String>> {
+    let view = client.read().await?;
+    let known = drive_states(&view)?;
+    drop(view);
+    let here: BTreeSet<DriveId> = rooms.dirs().iter().map(|dir| dir.identity().drive).collect();
+    let fresh: Vec<NewDrive> = rooms
+        .dirs()
+        .iter()
+        .filter(|dir| !known.contains_key(&dir.identity().drive))
+        .map(|dir| new_drive(dir))
+        .collect();
+    let mut notices: Vec<String> =
+        fresh.iter().map(|drive| format!("{} is a fresh drive {}", drive.label, drive.id)).collect();
+    if !fresh.is_empty() {
+        let register = Operation::RegisterDrives { node: rooms.node(), drives: fresh };
+        for outcome in client.propose(vec![register]).await? {
+            if let Outcome::Refused(refusal) = outcome {
+                return Err(TopologyError::Refused(refusal.to_string()).into());
+            }
+        }
+    }
+    let missing = known
+        .iter()
+        .filter(|(drive, row)| row.node == rooms.node() && row.state != DriveState::Removed && !here.contains(drive));
+    notices.extend(missing.map(|(drive, row)| format!("{} (drive {drive}) of this node is missing", row.label)));
+    Ok(notices)
+}
+
 /// What STANDARD is.
 pub async fn standard(client: &Client) -> anyhow::Result<Geometry> {
     let view = client.read().await?;

@@ -3,8 +3,8 @@
 //! ```text
 //! DIR/drive.json   who this drive is          DIR/chunks/   the chunk journal
 //! DIR/secret       the cluster's secret       DIR/log/      the operation log's journal (another room's)
-//! DIR/lock         held while open            DIR/runs/     sorted runs of rows (another room's)
-//!                                             DIR/index/    chunk index generations; may be thrown away
+//! DIR/member.json  the node's part in the log DIR/runs/     sorted runs of rows (another room's)
+//! DIR/lock         held while open            DIR/index/    chunk index generations; may be thrown away
 //! ```
 //!
 //! Formatting writes the secret first and `drive.json` last, each whole or not at all, so that a directory is a drive
@@ -19,11 +19,13 @@ use bytes::Bytes;
 use cairn_core::{ClusterId, DriveId};
 use cairn_journal::files::{File, Files};
 
+use crate::enlistment::Enlistment;
 use crate::identity::{DRIVE_FORMAT_VERSION, DRIVE_JSON_BYTES_MAX, Formation, Identity, InvalidIdentity};
 use crate::secret::ClusterSecret;
 
 const IDENTITY: &str = "drive.json";
 const SECRET: &str = "secret";
+const MEMBER: &str = "member.json";
 const LOCK: &str = "lock";
 const CHUNKS: &str = "chunks";
 const LOG: &str = "log";
@@ -32,8 +34,20 @@ const INDEX: &str = "index";
 
 /// Everything that this release puts into a drive's directory, `.new` files of an interrupted write included. A
 /// filesystem's own `lost+found` is nobody's data.
-const KNOWN: [&str; 10] =
-    [IDENTITY, "drive.json.new", SECRET, "secret.new", LOCK, CHUNKS, LOG, RUNS, INDEX, "lost+found"];
+const KNOWN: [&str; 12] = [
+    IDENTITY,
+    "drive.json.new",
+    SECRET,
+    "secret.new",
+    MEMBER,
+    "member.json.new",
+    LOCK,
+    CHUNKS,
+    LOG,
+    RUNS,
+    INDEX,
+    "lost+found",
+];
 
 /// More names than this are not listed in a message.
 const NAMES_REPORTED_MAX: usize = 16;
@@ -269,6 +283,37 @@ impl DriveDir {
         let formed = Identity { state: Formation::Formed, ..*identity };
         write_whole(&*self.files, &self.path, IDENTITY, formed.encode())?;
         *identity = formed;
+        Ok(())
+    }
+
+    /// What this drive knows of its node's part in the cluster; nothing on a drive that was never told.
+    pub fn enlistment(&self) -> Result<Enlistment, DirError> {
+        let file = self.path.join(MEMBER);
+        let corrupt = |what: String| DirError::Corrupt { file: file.clone(), what };
+        match read_small(&*self.files, &file, DRIVE_JSON_BYTES_MAX) {
+            Ok(Some(text)) => Enlistment::decode(&text).map_err(|error| corrupt(error.to_string())),
+            Ok(None) => Err(corrupt("too long".to_owned())),
+            Err(DirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(Enlistment::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes durably which part its node has from now on.
+    pub fn enlist(&self, enlistment: Enlistment) -> Result<(), DirError> {
+        write_whole(&*self.files, &self.path, MEMBER, enlistment.encode())
+    }
+
+    /// Throws the operation log and the runs on this drive away. Only for a node that has no part in the log any more, or
+    /// begins another one under another id: what it had promised here counts for nobody.
+    pub fn forget_log(&self) -> Result<(), DirError> {
+        for room in [LOG, RUNS] {
+            let dir = self.path.join(room);
+            let failed = |error| io("empty the directory", &dir, error);
+            for entry in self.files.list(&dir).map_err(failed)? {
+                self.files.remove(&dir.join(&entry.name)).map_err(failed)?;
+            }
+            self.files.sync_dir(&dir).map_err(failed)?;
+        }
         Ok(())
     }
 

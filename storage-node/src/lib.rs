@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Where to look:
-//! - [`drive_dir`], [`identity`], [`secret`]: a drive's directory, what is in it, and who may use it
+//! - [`drive_dir`], [`identity`], [`secret`]: a drive's directory, what is in it, and who may use it; [`enlistment`]: its
+//!   node's part in the log
 //! - [`drive`]: the store itself; `drive/write.rs` says what happens before a put is acknowledged
 //! - [`reconcile`]: a start: the journal is the truth, the index follows
 //! - [`index`]: chunk name to place, in memory or in sled
@@ -29,6 +30,7 @@ mod condition;
 pub mod conformance;
 pub mod drive;
 pub mod drive_dir;
+pub mod enlistment;
 mod head_cache;
 pub mod identity;
 pub mod index;
@@ -40,6 +42,7 @@ mod verify;
 
 pub use drive::Drive;
 pub use drive_dir::{DirError, DriveDir, Inspect};
+pub use enlistment::{Enlistment, Membership};
 pub use identity::{Formation, Identity, Slot};
 pub use options::{DriveOptions, IndexKind};
 pub use reconcile::{OpenError, OpenReport};

@@ -1,7 +1,8 @@
-//! Real processes, killed and robbed of their drives. What was acknowledged must be there, byte for byte.
+//! Real processes, alone and in a cluster, killed and robbed of their drives. What was acknowledged must be there, byte for byte.
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod cluster;
 mod kill;
 mod lost_drives;
 mod starting;

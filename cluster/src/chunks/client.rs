@@ -9,6 +9,7 @@ use cairn_core::chunk_store::{ChunkStat, DriveHealth};
 use cairn_core::{ChunkError, ChunkHead, ChunkName, ChunkRecord, ChunkSlice, ChunkStore, DriveId, NodeId};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 use super::health::Known;
 use super::wire::{self, Malformed};
@@ -29,13 +30,15 @@ pub struct RemoteDrive {
     node: NodeId,
     drive: DriveId,
     known: Mutex<Known>,
+    /// Why nobody waits for its node at the moment; none while the node is thought to be alive.
+    distrusted: watch::Sender<Option<Arc<str>>>,
 }
 
 impl RemoteDrive {
     /// A drive of a node whose address the pool knows, or will know. Until [`Self::refresh`] or any other call has
     /// succeeded, its health says that nothing was heard of it.
     pub fn new(pool: Arc<Pool>, node: NodeId, drive: DriveId) -> Arc<Self> {
-        Arc::new(Self { pool, node, drive, known: Mutex::default() })
+        Arc::new(Self { pool, node, drive, known: Mutex::default(), distrusted: watch::Sender::new(None) })
     }
 
     /// The node that has it.
@@ -47,6 +50,18 @@ impl RemoteDrive {
     pub async fn refresh(&self) -> Result<DriveHealth, ChunkError> {
         self.ask(Class::Control, wire::HEALTH, &[], Payload::empty()).await?;
         Ok(self.health())
+    }
+
+    /// Its node is thought to be gone: calls under way are given up at once, whatever became of them, and others are
+    /// refused, until [`Self::trust`]. A drive that is slow is another matter.
+    pub fn distrust(&self, why: Arc<str>) {
+        self.known().missed(why.clone());
+        self.distrusted.send_replace(Some(why));
+    }
+
+    /// Its node is alive: it may be asked again. It takes writes once it has answered.
+    pub fn trust(&self) {
+        self.distrusted.send_if_modified(|why| why.take().is_some());
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -70,7 +85,17 @@ impl RemoteDrive {
         body: Payload,
     ) -> Result<(Bytes, Payload), ChunkError> {
         let call = Call::new(ServiceId::CHUNKS, method, wire::about(self.drive, arguments)).with_body(body);
-        let answer = match self.pool.call(self.node, class, call, PATIENCE).await {
+        let mut distrusted = self.distrusted.subscribe();
+        let called = tokio::select! {
+            biased;
+            // The sender lives in this drive, so there is always something to wait for.
+            why = distrusted.wait_for(Option::is_some) => {
+                let why = why.ok().and_then(|why| why.clone());
+                return Err(self.unavailable(why.unwrap_or_else(|| Arc::from("its node is gone"))));
+            }
+            called = self.pool.call(self.node, class, call, PATIENCE) => called,
+        };
+        let answer = match called {
             Ok(answer) => answer,
             Err(CallError::Declined(_, Declined::Busy) | CallError::Crowded(_)) => {
                 return Err(ChunkError::Busy(self.drive));

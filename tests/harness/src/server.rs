@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::s3::S3;
 
 /// How long a start may take before the test gives up on it. Far more than a start takes, because two cores are shared.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long a server may take to end after it was asked.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -152,13 +152,24 @@ impl Server {
         self.launch.clone()
     }
 
+    /// The program that it runs.
+    pub fn program(&self) -> &Path {
+        &self.launch.program
+    }
+
     /// Asks it to end, and waits until it has.
     pub fn stop(mut self) -> (Launch, ExitStatus) {
+        let status = self.end();
+        (self.launch.clone(), status)
+    }
+
+    /// The same, for who keeps it in something else.
+    pub(crate) fn end(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let asked = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                return (self.launch.clone(), status);
+                return status;
             }
             assert!(asked.elapsed() < STOP_PATIENCE, "the server does not end");
             std::thread::sleep(Duration::from_millis(10));
