@@ -2,9 +2,12 @@
 
 pub mod cluster_file;
 pub mod config;
+pub mod turning_away;
 
-use std::io::Write;
+use std::convert::Infallible;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use cairn_repair::RepairConfig;
 use cairn_rows::SledOverlays;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ask::target::{RunningNode, nodes_path, tell_node};
@@ -66,17 +70,18 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
         biased;
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
-        () = &mut input => return Ok(()),
+        ended = &mut input => return Ok(ended?),
         assembly = starting => assembly?,
+        never = turn_away(listener.as_ref()) => match never {},
     };
     let serving = listener.map(|listener| assembly.serve(listener));
     tell(&config, &assembly, s3)?;
 
-    let ended = tokio::select! {
+    let ended: anyhow::Result<()> = tokio::select! {
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
-        () = input => Ok(()),
-        failure = assembly.failed() => Err(failure),
+        ended = input => ended.context("standard input"),
+        failure = assembly.failed() => Err(failure.into()),
     };
     if let Some(serving) = serving {
         let cut = serving.stop().await;
@@ -89,14 +94,23 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
     stopped
 }
 
-/// Ends when standard input does, if that is asked for; else never.
-async fn input_ends(asked: bool) {
+async fn turn_away(listener: Option<&TcpListener>) -> Infallible {
+    match listener {
+        Some(listener) => turning_away::turn_away(listener).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends when standard input does, if that is asked for; else never. Standard input must be a pipe then: a thread that reads
+/// it would be waited for when the process wants to end.
+async fn input_ends(asked: bool) -> io::Result<()> {
     if !asked {
         return std::future::pending().await;
     }
-    let mut input = tokio::io::stdin();
-    // An error is an end, too.
-    while matches!(input.read(&mut [0; 64]).await, Ok(1..)) {}
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let mut input = pipe::Receiver::from_owned_fd(input)?;
+    while input.read(&mut [0; 64]).await? > 0 {}
+    Ok(())
 }
 
 fn member_options(
