@@ -64,6 +64,13 @@ impl Cluster {
     /// Power goes, for one node.
     pub fn kill(&mut self, node: &Node) {
         self.signal(node, Signal::KILL);
+        // The others are their parent's, which waits for them; a process that has ended has no command line any more, and
+        // has given its addresses back.
+        let began = Instant::now();
+        while std::fs::read(format!("/proc/{}/cmdline", node.pid)).is_ok_and(|line| !line.is_empty()) {
+            assert!(began.elapsed() < RESTART_PATIENCE, "{node:?} does not die");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         // Ours are waited for, so that their numbers stay theirs until then.
         for child in &mut self.again {
             if child.id() == node.pid {
