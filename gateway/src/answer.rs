@@ -109,7 +109,8 @@ fn complete(text: &Bytes, asked: Asked<'_>) -> Option<Bytes> {
     Some(Bytes::from(completed))
 }
 
-fn escape(text: &str, out: &mut Vec<u8>) {
+/// Writes a text into a document.
+pub fn escape(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {
         match byte {
             b'<' => out.extend_from_slice(b"&lt;"),

@@ -41,6 +41,12 @@ pub enum BodyFault {
     /// More than one operation takes.
     #[error("the body is too large")]
     TooLarge,
+    /// Less than the policy of its form demands.
+    #[error("the body is too small")]
+    TooSmall,
+    /// A form that is none behind its file.
+    #[error("the form is malformed")]
+    Form,
     /// It does not match `x-amz-content-sha256`.
     #[error("the body does not match x-amz-content-sha256")]
     Sha256,
@@ -107,6 +113,8 @@ impl From<BodyFault> for S3Error {
             BodyFault::Incomplete | BodyFault::Overlong => s3_error!(IncompleteBody),
             BodyFault::Idle(_) => s3_error!(RequestTimeout),
             BodyFault::TooLarge => s3_error!(EntityTooLarge),
+            BodyFault::TooSmall => s3_error!(EntityTooSmall),
+            BodyFault::Form => crate::form::parts::malformed(),
             BodyFault::Sha256 => {
                 let message = "The provided 'x-amz-content-sha256' header does not match what was computed.";
                 let mut error =

@@ -1,8 +1,7 @@
 //! What is judged before s3s sees a request: how it is signed, and whether s3s may have it at all.
 //!
-//! s3s reads a form behind `POST` into memory before it looks at any signature, and takes a request that names two ways
-//! of signing by one of them. Neither gets that far, and neither does a method that S3 does not know or a head that is
-//! longer than S3 allows.
+//! s3s takes a request that names two ways of signing by one of them, and a form by what it finds in it; neither gets that
+//! far. Neither does a method that S3 does not know or a head that is longer than S3 allows.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
@@ -17,6 +16,8 @@ pub enum Signed {
     Version4OrNot,
     /// With version 2, by header or in the query.
     Version2,
+    /// It is a form: by one of its fields, or not at all.
+    Form,
 }
 
 /// The most bytes of headers, names and values together. AWS allows half of it, and counts differently.
@@ -28,9 +29,6 @@ pub fn judge(head: &request::Parts) -> S3Result<Signed> {
     let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > HEADER_BYTES_MAX {
         return Err(s3_error!(RequestHeaderSectionTooLarge));
-    }
-    if head.method == Method::POST && is_form(&head.headers) {
-        return Err(s3_error!(NotImplemented, "POST forms are not implemented."));
     }
     // A query that cannot be read carries no signature that could be; s3s says what is wrong with it.
     let pairs = query_string::pairs(head.uri.query().unwrap_or_default()).unwrap_or_default();
@@ -46,6 +44,13 @@ pub fn judge(head: &request::Parts) -> S3Result<Signed> {
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or \
              the Authorization header should be specified"
         ));
+    }
+    if head.method == Method::POST && is_form(&head.headers) {
+        // s3s would read it into memory, whoever signed it and how.
+        return match ways {
+            0 => Ok(Signed::Form),
+            _ => Err(s3_error!(InvalidRequest, "A form is signed by its own fields.")),
+        };
     }
     let Some(by_header) = by_header else {
         return Ok(if in_query_2 { Signed::Version2 } else { Signed::Version4OrNot });
@@ -118,14 +123,17 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_refused_before_it_is_read() {
-        for (kind, refused) in [
-            ("multipart/form-data; boundary=x", true),
-            ("Multipart/Form-Data", true),
-            ("application/x-www-form-urlencoded", false),
+    fn s3s_sees_no_form() {
+        let v4 = ("authorization", "AWS4-HMAC-SHA256 Credential=x");
+        for (kind, plain, signed) in [
+            ("multipart/form-data; boundary=x", Ok(Signed::Form), Err("InvalidRequest")),
+            ("Multipart/Form-Data", Ok(Signed::Form), Err("InvalidRequest")),
+            ("application/x-www-form-urlencoded", Ok(Signed::Version4OrNot), Ok(Signed::Version4OrNot)),
         ] {
-            let judged = judged(Method::POST, "/b", &[("content-type", kind)]);
-            assert_eq!(judged.is_err(), refused, "{kind}");
+            let kind = ("content-type", kind);
+            assert_eq!(judged(Method::POST, "/b", &[kind]), plain.map_err(str::to_owned));
+            assert_eq!(judged(Method::POST, "/b", &[kind, v4]), signed.map_err(str::to_owned));
+            assert_eq!(judged(Method::PUT, "/b", &[kind]), Ok(Signed::Version4OrNot));
         }
     }
 

@@ -135,7 +135,7 @@ impl Gateway {
             write_budget: write_budget.clone(),
             extent_bytes_max: config.extent_bytes_max.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX),
             owner: owner.clone(),
-            region: config.region,
+            region: config.region.clone(),
         };
         let keys = Arc::new(AccessKeys::new(client.clone(), SecretSealer::new(&secret)));
         let (front, s3_config) = (Front(Arc::new(core)), Arc::new(s3_config));
@@ -156,6 +156,7 @@ impl Gateway {
             verified,
             keys,
             version_2: config.signature_v2,
+            region: config.region,
             ids: RequestIds::new(node, &*entropy),
             client,
             clock,
@@ -187,7 +188,7 @@ fn s3_config(region: Option<&str>) -> Result<S3Config, ConfigError> {
     config.custom_route_max_body_size = None;
     config.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK_BYTES_MAX;
     config.sig_v4_allowed_services = vec!["s3".to_owned()];
-    // Neither gets here: forms are not built, and version 2 is verified by us.
+    // Neither gets here: forms and version 2 are verified by us.
     config.allow_post_signature = false;
     config.enable_sig_v2 = false;
     // The operation follows from the method, the path and the sub-resources, never from a name that `x-id` gives it.

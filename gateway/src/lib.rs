@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! connection (server) -> request (service) -> how is it signed (entrance)
-//!     -> s3s: signature (auth, host), or ours for version 2 (signature_v2)
+//!     -> s3s: signature (auth, host), or ours for version 2 (signature_v2) and for forms (form)
 //!     -> access: who asks, and is every part of the question one that is built (guard)
 //!     -> body, watched and counted (body, digest)
 //!     -> operation (front) -> bucket:: or object:: -> erasure and metadata
@@ -14,7 +14,7 @@
 //!
 //! - [`gateway`]: all of it put together, and what can be configured
 //! - [`server`], [`patience`], [`service`], [`request_id`], [`answer`]: HTTP
-//! - [`entrance`], [`signature_v2`], [`mended`], [`query_string`]: what s3s must not see, or not as it was sent
+//! - [`entrance`], [`signature_v2`], [`form`], [`mended`], [`query_string`]: what s3s must not see, or not as it was sent
 //! - [`host`], [`auth`], [`seal`], [`access`]: which bucket, whose key, may it
 //! - [`guard`]: nothing that a client asks for is silently ignored, one file for each kind of asking
 //! - [`body`], [`digest`]: bytes on their way in, and whether they are what was promised
@@ -24,7 +24,7 @@
 //! - [`names`]: between S3's words and ours
 //! - [`admin`]: the way to the administration, behind the same signatures
 //!
-//! What is deliberately not here: TLS, session tokens, POST forms. What is built of S3 and what
+//! What is deliberately not here: TLS, session tokens. What is built of S3 and what
 //! is not stands in `docs/s3-compatibility.md`.
 
 pub mod access;
@@ -38,6 +38,7 @@ pub mod budget;
 pub mod digest;
 pub mod entrance;
 pub mod fault;
+pub mod form;
 pub mod front;
 pub mod gateway;
 pub mod guard;

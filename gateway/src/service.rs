@@ -3,6 +3,7 @@
 //! ```text
 //! health? -> watch the body -> entrance -+-> s3s: signature 4 -+-> access: guards -> body -> operation -> finish
 //!                                        +-> signature 2 ------+
+//!                                        +-> form -------------+
 //! ```
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_core::Clock;
 use cairn_metadata::Client;
-use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header, request};
 use s3s::auth::S3Auth;
 use s3s::service::S3Service;
 use s3s::{Body, HttpResponse, S3Error, S3Result, s3_error};
@@ -21,6 +22,7 @@ use crate::answer::{self, Asked};
 use crate::auth::{AccessKeys, Authenticator};
 use crate::body::{BodyWatch, WatchedBody};
 use crate::entrance::{self, Signed};
+use crate::form;
 use crate::host::Hosts;
 use crate::request_id::RequestIds;
 use crate::signature_v2::Carried;
@@ -42,6 +44,8 @@ pub struct Service {
     pub keys: Arc<AccessKeys>,
     /// Whether signatures of version 2 are accepted.
     pub version_2: bool,
+    /// The region that signatures must name, if they must.
+    pub region: Option<String>,
     /// Names requests.
     pub ids: RequestIds,
     /// Says whether metadata can be read.
@@ -128,10 +132,17 @@ impl Service {
     }
 
     async fn s3(&self, request: Request<Body>, watch: &BodyWatch) -> HttpResponse {
-        let answered = match self.enter(request).await {
-            Ok((way, request)) => call(way, request).await,
-            Err(error) => answer::of_error(error),
+        let (head, body) = request.into_parts();
+        let answered = match entrance::judge(&head) {
+            Ok(Signed::Form) => Box::pin(form::post(self, Request::from_parts(head, body))).await,
+            Ok(Signed::Version4OrNot) => Ok(call(&self.s3, Request::from_parts(head, body)).await),
+            Ok(Signed::Version2) => match self.verified_2(head, body).await {
+                Ok(request) => Ok(call(&self.verified, request).await),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
         };
+        let answered = answered.unwrap_or_else(answer::of_error);
         // s3s calls every body that it cannot read an internal error; the watch knows better.
         match watch.fault() {
             Some(fault) if answered.status().is_server_error() => answer::of_error(fault.clone().into()),
@@ -139,13 +150,8 @@ impl Service {
         }
     }
 
-    /// Which s3s answers a request: the one that verifies signatures, or, behind our own verification, the one that
-    /// takes the caller from us.
-    async fn enter(&self, request: Request<Body>) -> S3Result<(&S3Service, Request<Body>)> {
-        let (mut head, body) = request.into_parts();
-        if entrance::judge(&head)? == Signed::Version4OrNot {
-            return Ok((&self.s3, Request::from_parts(head, body)));
-        }
+    /// A request of version 2 behind its verification, for the s3s that takes the caller from us.
+    async fn verified_2(&self, mut head: request::Parts, body: Body) -> S3Result<Request<Body>> {
         if !self.version_2 {
             return Err(s3_error!(
                 InvalidRequest,
@@ -158,7 +164,7 @@ impl Service {
         carried.verify(secret.expose())?;
         head.extensions.insert(Caller { access_key: carried.access_key.clone() });
         carried.take_out(&mut head);
-        Ok((&self.verified, Request::from_parts(head, body)))
+        Ok(Request::from_parts(head, body))
     }
 
     /// Health, for whoever comes without a signature: `/health/...` could be an object, and to a signed request it is.

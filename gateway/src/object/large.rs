@@ -47,6 +47,8 @@ pub struct Streamed {
     stripes: Vec<Placed>,
     manifest: Option<PendingManifest>,
     session: SessionId,
+    /// How many bytes it has.
+    pub size: u64,
 }
 
 /// Streams a body into stripes. What it returns is durable and not visible.
@@ -66,6 +68,11 @@ pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Resul
         // The coded copy of an extent is slices of it, so its memory is its bytes and their parity.
         let memory = Arc::new(budget.reserve(stripes.footprint(length)?).await?);
         let data = upload.take(length).await?;
+        if data.is_empty() {
+            // The body ended exactly here, and did not say so before.
+            break;
+        }
+        let taken = data.len() as u64;
         hashing.add(data.clone(), Arc::clone(&memory)).await;
         let (bucket, key, part) = (to.bucket, to.key.clone(), to.part);
         let pending = PendingExtent { id: None, bucket, key, part, offset, data };
@@ -76,13 +83,13 @@ pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Resul
             drop(memory);
             placed.map_err(Fault::from)
         }));
-        offset += length;
+        offset += taken;
     }
     for flush in flushes {
         done.add(joined(flush).await?).await?;
     }
     let digests = hashing.finish().await;
-    Ok((done.finish(), digests))
+    Ok((done.finish(offset), digests))
 }
 
 async fn joined<T>(task: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
@@ -115,12 +122,12 @@ impl Assembly<'_> {
         outcomes.into_iter().try_for_each(accepted)
     }
 
-    fn finish(mut self) -> Streamed {
+    fn finish(mut self, size: u64) -> Streamed {
         if self.manifest.is_none() && self.pending.len() > VERSION_RANGES_MAX {
             self.manifest = Some(PendingManifest::begin(&self.stripes.client));
         }
         let session = self.pending.last().map_or(self.stripes.client.session(), |placed| placed.write().session);
-        Streamed { stripes: self.pending, manifest: self.manifest, session }
+        Streamed { stripes: self.pending, manifest: self.manifest, session, size }
     }
 }
 

@@ -9,7 +9,7 @@ use s3s::{S3Request, s3_error};
 use super::attributes::Described;
 use super::purpose::{Destination, Purpose};
 use super::store::{self, Stored};
-use super::upload::Upload;
+use super::upload::{LengthAtEnd, Upload};
 use super::{preconditions, storage_class};
 use crate::fault::Fault;
 use crate::front::Core;
@@ -18,11 +18,14 @@ use crate::outcome::unexpected;
 
 /// Stores an object.
 pub async fn put(core: &Core, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput, Fault> {
-    let S3Request { mut input, headers, trailing_headers, .. } = request;
+    let S3Request { mut input, headers, trailing_headers, extensions, .. } = request;
     let body = input.body.take().ok_or_else(|| s3_error!(MissingRequestBodyError))?;
     let described = Described::take(&mut input)?;
     let conditions = preconditions::of_put(input.if_match.as_ref(), input.if_none_match.as_ref())?;
-    let upload = Upload::new(body, input.content_length, &headers, trailing_headers)?;
+    let upload = match extensions.get::<LengthAtEnd>() {
+        Some(at_end) => Upload::with_length_at_end(body, *at_end, &headers)?,
+        None => Upload::new(body, input.content_length, &headers, trailing_headers)?,
+    };
     let key = names::key(input.key)?;
     let bucket = core.bucket(&input.bucket).await?;
     // The rows as they are here will do: a profile never means anything else than it did.

@@ -80,6 +80,10 @@ async fn small(
     // Where many extents share a stripe, chunks are gathered: the bytes are there twice for a moment.
     let memory = core.write_budget.reserve(size + core.stripes.footprint(size)?).await?;
     let data = upload.take(size).await?;
+    if data.is_empty() {
+        return empty(core, upload, to, purpose).await;
+    }
+    let size = data.len() as u64;
     let mut hasher = BodyHasher::new(upload.promises());
     let digests = if data.len() <= HASHED_HERE_BYTES_MAX {
         hasher.update(&data);
@@ -104,10 +108,9 @@ async fn streamed(
     to: Destination,
     purpose: impl FnOnce(u64, Etag, Option<Checksum>) -> Purpose,
 ) -> Result<Stored, Fault> {
-    let size = upload.left();
     let (streamed, digests) = large::stream(core, &mut upload, &to).await?;
     let (etag, checksum) = upload.finish(&digests).await?;
-    let purpose = purpose(size, etag, checksum.clone());
+    let purpose = purpose(streamed.size, etag, checksum.clone());
     let stripes = Arc::clone(&core.stripes);
     // A task of its own: the body is complete, and a client that vanishes now must not leave it undecided.
     let committed = tokio::spawn(async move { streamed.commit(&stripes, to, purpose).await });

@@ -20,13 +20,22 @@ const RATE_MIN: u64 = 64 * KIB;
 /// How long a body may take beside what its length allows.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Says of a request, among its extensions, that nobody knows the length of its body before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LengthAtEnd {
+    /// How long it may become.
+    pub bytes_max: u64,
+}
+
 /// A body on its way in.
 #[derive(Debug)]
 pub struct Upload {
     stream: StreamingBlob,
     /// What came with the last read and was not asked for yet.
     rest: Bytes,
+    /// Exactly, or at most where the end is not known.
     left: u64,
+    length_at_end: bool,
     promises: Promises,
     trailers: Option<TrailingHeaders>,
 }
@@ -44,7 +53,14 @@ impl Upload {
         if left > PUT_BYTES_MAX {
             return Err(BodyFault::TooLarge.into());
         }
-        Ok(Self { stream, rest: Bytes::new(), left, promises: Promises::from_headers(headers)?, trailers })
+        let promises = Promises::from_headers(headers)?;
+        Ok(Self { stream, rest: Bytes::new(), left, length_at_end: false, promises, trailers })
+    }
+
+    /// A body that ends where its stream does, which knows how long it may be: nothing of it is told before.
+    pub fn with_length_at_end(stream: StreamingBlob, at_end: LengthAtEnd, headers: &HeaderMap) -> Result<Self, Fault> {
+        let (left, promises) = (at_end.bytes_max.min(PUT_BYTES_MAX), Promises::from_headers(headers)?);
+        Ok(Self { stream, rest: Bytes::new(), left, length_at_end: true, promises, trailers: None })
     }
 
     /// Has this checksum computed where the client named none.
@@ -53,7 +69,7 @@ impl Upload {
         self
     }
 
-    /// How many bytes are still to come.
+    /// How many bytes are still to come; at most so many, where the length is known at the end.
     pub fn left(&self) -> u64 {
         self.left
     }
@@ -63,7 +79,7 @@ impl Upload {
         &self.promises
     }
 
-    /// The next bytes, exactly so many, in one piece. Memory for them is reserved by whoever asks, so they must come at
+    /// The next bytes, exactly so many, in one piece; fewer only where the length is known at the end, and this is it. Memory for them is reserved by whoever asks, so they must come at
     /// [`RATE_MIN`] at least: a client that dawdles would keep others from writing.
     pub async fn take(&mut self, wanted: u64) -> Result<Bytes, Fault> {
         let patience = PATIENCE + Duration::from_secs(wanted / RATE_MIN);
@@ -74,7 +90,10 @@ impl Upload {
     async fn gather(&mut self, wanted: u64) -> Result<Bytes, Fault> {
         assert!(wanted > 0 && wanted <= self.left, "nobody asks for more than was declared");
         let length = usize::try_from(wanted).expect("an extent fits in memory");
-        let first = self.next().await?;
+        let Some(first) = self.next().await? else {
+            self.left = 0;
+            return Ok(Bytes::new());
+        };
         self.left -= wanted;
         if first.len() >= length {
             self.rest = first;
@@ -84,7 +103,10 @@ impl Upload {
         let mut gathered = BytesMut::with_capacity(length);
         gathered.extend_from_slice(&first);
         while gathered.len() < length {
-            let mut part = self.next().await?;
+            let Some(mut part) = self.next().await? else {
+                self.left = 0;
+                break;
+            };
             let piece = part.split_to(part.len().min(length - gathered.len()));
             gathered.extend_from_slice(&piece);
             self.rest = part;
@@ -92,16 +114,17 @@ impl Upload {
         Ok(gathered.freeze())
     }
 
-    /// Some more bytes, at least one.
-    async fn next(&mut self) -> Result<Bytes, Fault> {
+    /// Some more bytes, at least one; none at an end that was not known before.
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         if !self.rest.is_empty() {
-            return Ok(std::mem::take(&mut self.rest));
+            return Ok(Some(std::mem::take(&mut self.rest)));
         }
         loop {
             match self.stream.next().await {
                 Some(Ok(part)) if part.is_empty() => {}
-                Some(Ok(part)) => return Ok(part),
+                Some(Ok(part)) => return Ok(Some(part)),
                 Some(Err(error)) => return Err(BodyFault::classify(&*error).into()),
+                None if self.length_at_end => return Ok(None),
                 None => return Err(BodyFault::Incomplete.into()),
             }
         }
@@ -165,6 +188,26 @@ mod tests {
             }
         }
         assert_eq!(whole(&[], 0, 1).await.unwrap().1.to_string(), "d41d8cd98f00b204e9800998ecf8427e");
+    }
+
+    #[tokio::test]
+    async fn a_body_may_say_its_length_with_its_end() {
+        for (parts, most) in [(&["123456789"][..], 9), (&["1", "2345", "", "6789"], 20), (&["12345678", "9", ""], 10)] {
+            for step in 1..=21 {
+                let parts: Vec<_> =
+                    parts.iter().map(|part| Ok::<_, io::Error>(Bytes::from_static(part.as_bytes()))).collect();
+                let stream = StreamingBlob::wrap(stream::iter(parts));
+                let at_end = LengthAtEnd { bytes_max: most };
+                let mut upload = Upload::with_length_at_end(stream, at_end, &HeaderMap::new()).unwrap();
+                let mut text = Vec::new();
+                while upload.left() > 0 {
+                    text.extend_from_slice(&upload.take(upload.left().min(step)).await.unwrap());
+                }
+                assert_eq!(text, b"123456789", "{most} in steps of {step}");
+                let digests = BodyHasher::new(upload.promises()).finish();
+                upload.finish(&digests).await.unwrap();
+            }
+        }
     }
 
     #[tokio::test]

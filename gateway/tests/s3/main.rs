@@ -5,6 +5,7 @@
 mod buckets;
 mod configurations;
 mod copies;
+mod forms;
 mod keys;
 mod multipart;
 mod objects;

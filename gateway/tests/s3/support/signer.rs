@@ -38,7 +38,13 @@ impl Signer {
         format!("{}/{}/s3/aws4_request", &self.stamp()[..8], self.region)
     }
 
-    fn sign(&self, text: &str) -> String {
+    /// Who signs, for which day and region.
+    pub fn credential(&self) -> String {
+        format!("{}/{}", self.access_key, self.scope())
+    }
+
+    /// What version 4 makes of a text.
+    pub fn sign(&self, text: &str) -> String {
         let first = hmac(format!("AWS4{}", self.secret_key).as_bytes(), &self.stamp()[..8]);
         let key = ["s3", "aws4_request"].iter().fold(hmac(&first, &self.region), |key, part| hmac(&key, part));
         hex::encode(hmac(&key, text))
