@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod cluster;
+mod history;
 mod kill;
 mod lost_drives;
 mod starting;
