@@ -92,9 +92,10 @@ fn one_line(error: &dyn std::error::Error) -> String {
 }
 
 /// What is logged to standard error: warnings, or what `CAIRN_LOG` asks for. s3s calls every refused request an error of
-/// its own; the gateway has its own line for them.
+/// its own; the gateway has its own line for them. openraft warns of each call to a node that is away, several times a
+/// second; what matters of it comes as an error of the metadata node.
 fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off,openraft=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

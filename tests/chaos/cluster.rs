@@ -1,5 +1,6 @@
 //! A cluster of real node processes: any two are killed, and nobody who was told "done" was told wrong.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -141,4 +142,42 @@ async fn a_cluster_comes_back_from_power_lost_at_once_and_a_node_that_lost_every
         memory.verify(&cluster.s3(node)).await;
     }
     assert!(memory.acknowledged() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_lost_its_log_comes_back_under_another_id() {
+    let home = tempfile::tempdir().unwrap();
+    let mut generator = Seed::take("a lost log").generator();
+    let mut cluster = Cluster::start(CAIRN, &home.path().join("data"), 3);
+    cluster.s3(&cluster.nodes()[0]).make_bucket(BUCKET).await.ok();
+    let mut memory = Memory::default();
+    let through: Vec<S3> = cluster.nodes().iter().map(|node| cluster.s3(node)).collect();
+    memory.write_through(&through, &mut generator, 4, 40).await;
+    let members = |status: &serde_json::Value| -> BTreeMap<String, u64> {
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        let member = |node: serde_json::Value| Some((node["id"].as_str()?.to_owned(), node["member"].as_u64()?));
+        nodes.into_iter().filter_map(member).collect()
+    };
+    cluster.wait_until("three voters", HEALING, |status| status["metadata"]["voters"] == 3);
+    let before = members(&cluster.status());
+    let victim = cluster.leader();
+    cluster.kill(&victim);
+    let drive = home.path().join("data").join(format!("node-{0}/drive-{0}", victim.number));
+    for room in ["log", "runs"] {
+        for entry in std::fs::read_dir(drive.join(room)).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    let back = cluster.restart(&victim);
+    assert_eq!(back.id, victim.id, "it is the same node: its drive and its chunks are there");
+    cluster.wait_until("three voters under ids of which one is new", HEALING, |status| {
+        let now = members(status);
+        let kept = now.iter().filter(|(node, member)| before.get(*node) == Some(member)).count();
+        status["metadata"]["voters"] == 3 && now.len() == 3 && kept == 2 && now[&victim.id] > before[&victim.id]
+    });
+    for node in cluster.nodes() {
+        memory.verify(&cluster.s3(&node)).await;
+    }
+    assert!(memory.acknowledged() > 0);
+    assert!(cluster.stop().success());
 }
