@@ -1,9 +1,13 @@
 //! What can be typed: commands, flags and their help.
 
+pub mod bench;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use bench::BenchArgs;
 
 /// An S3-compatible, erasure-coded object store that one person can run.
 #[derive(Debug, Parser)]
@@ -45,6 +49,14 @@ pub enum Command {
         after_help = "Examples:\n  cairn node --config /etc/cairn/node.toml --form    # the first node of a cluster, once\n  cairn node --config /etc/cairn/node.toml\n  cairn node ls --dir ./cairn-data"
     )]
     Node(NodeArgs),
+    /// Put a load on any S3 server and say how fast it is.
+    ///
+    /// Works in a bucket of its own and removes it in the end. Exit code: 0, or 1 when an operation failed or something was
+    /// left behind; the report says which. Bodies are not signed unless asked for, and do not compress.
+    #[command(
+        after_help = "Examples:\n  cairn bench put                      # the server in ./cairn-data, 10 MiB objects, 20 at once\n  cairn bench put --size 4KiB --concurrency 64 --duration 10s --json\n  cairn bench get --endpoint http://127.0.0.1:9000 --size 16MiB --concurrency 8 --verify\n  cairn bench mixed --mix 45/30/15/10"
+    )]
+    Bench(BenchArgs),
 }
 
 /// One member of a cluster.
@@ -157,5 +169,21 @@ mod tests {
         assert!(parsed("cairn node --config x --form").is_ok());
         assert!(parsed("cairn node ls --dir x").is_ok());
         assert!(parsed("cairn node --config x ls").is_err());
+    }
+
+    #[test]
+    fn a_load_without_flags_is_what_others_measure_by() {
+        let asked = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Bench(args) => args.plan(),
+            other => panic!("{other:?}"),
+        };
+        let plan = asked("cairn bench mixed");
+        assert_eq!((plan.size, plan.concurrency, plan.mix().get), (10 << 20, 20, 45));
+        assert_eq!(plan.check(), Ok(()));
+        assert_eq!(asked("cairn bench get --size 4KiB").size, 4096);
+        for silly in ["--size x", "--duration soon", "--mix 1/2", "--threads 0", "--size 1 --dir x --endpoint http://y"]
+        {
+            assert!(Cli::try_parse_from(format!("cairn bench put {silly}").split(' ')).is_err(), "{silly}");
+        }
     }
 }

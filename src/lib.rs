@@ -12,11 +12,13 @@
 //! - [`assembly`]: the roles of one process, started in order and stopped in reverse; [`ties`]: what ties it to other nodes
 //! - [`admin`]: what a running server answers to `cairn status` and others; [`status`]: the answer itself
 //! - [`ask`]: asking a running server; [`show`]: what a person sees
+//! - [`bench`]: a load on any S3 server, which the crate `cairn-bench` makes
 //! - [`credentials`]: the root key
 
 pub mod admin;
 pub mod ask;
 pub mod assembly;
+pub mod bench;
 pub mod cli;
 pub mod credentials;
 pub mod dev;

@@ -1,13 +1,14 @@
 //! The `cairn` command: parses, runs, and turns every failure into one line and an exit code.
 //!
-//! Exit codes: 0 done, 1 failed, 2 a command line that makes no sense, 3 `status` found less than full redundancy.
+//! Exit codes: 0 done, 1 failed (of `bench`, also a load of which a part failed), 2 a command line that makes no sense, 3
+//! `status` found less than full redundancy.
 
 use std::process::ExitCode;
 
 use cairn::ask::{self, Target};
 use cairn::cli::{AdminArgs, Cli, Command, DriveCommand, NodeArgs, NodeCommand};
 use cairn::status::Status;
-use cairn::{dev, node, show};
+use cairn::{bench, dev, node, show};
 use cairn_core::clock::SystemClock;
 use clap::Parser;
 
@@ -57,6 +58,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(&args, &drives, show::drives(&drives))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

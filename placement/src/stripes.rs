@@ -20,7 +20,7 @@ use cairn_erasure::{
 };
 use cairn_machine::operation::{NewExtent, NewPlace, Operation};
 use cairn_machine::rows::stripe::PlacedChunk;
-use cairn_machine::{Outcome, Refusal};
+use cairn_machine::{Outcome, Refusal, RowError};
 use cairn_metadata::{Client, WriteTicket};
 
 use crate::PlaceError;
@@ -100,13 +100,17 @@ impl Stripes {
 
     /// What a write of so many bytes takes in memory: the bytes and their parity, by the geometry of the stripe before.
     /// Drives come and go seldom, and asking all of them costs more than a small object.
-    pub fn footprint(&self, bytes: u64) -> Result<u64, PlaceError> {
+    ///
+    /// Where too few drives take data this is a guess like any other, and no refusal: that is [`Self::place`]'s to say, and
+    /// some writes need no drive at all, since their bytes stand in the metadata for now.
+    pub fn footprint(&self, bytes: u64) -> Result<u64, RowError> {
         let geometry = *self.last_geometry.lock().unwrap_or_else(PoisonError::into_inner);
         let geometry = match geometry {
             Some(geometry) => geometry,
             None => {
                 let layout = self.topology.layout()?;
-                fitting(&layout, self.topology.usable(&layout).count())?
+                let usable = self.topology.usable(&layout).count();
+                layout.standard.fit(usable).unwrap_or(layout.standard)
             }
         };
         Ok(bytes.div_ceil(geometry.k() as u64) * geometry.positions() as u64)

@@ -20,10 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::census;
 use crate::config::RepairConfig;
+use crate::confirm::confirm;
 use crate::error::RepairError;
+use crate::execute::abandon::Abandoning;
 use crate::execute::move_position::Mover;
 use crate::execute::{collect, condemn, remove, retire, rewrite};
-use crate::faults::FaultQueue;
+use crate::faults::{FaultQueue, WAITING_MAX};
 use crate::lease::{self, Leadership};
 use crate::meter::Meter;
 use crate::plan::{self, Plan};
@@ -80,7 +82,8 @@ impl RepairDaemon {
             let supervision = Supervision { client, drives, heard, clock, meter, config, wake, stop };
             tasks.push(tokio::spawn(supervision.run()));
         }
-        let looped = Loop { parts, stripes, config, wake: wake.clone(), stop: stop.clone() };
+        let (abandoning, wake_loop, stop_loop) = (Abandoning::default(), wake.clone(), stop.clone());
+        let looped = Loop { parts, stripes, config, wake: wake_loop, stop: stop_loop, abandoning };
         tasks.push(tokio::spawn(looped.run()));
         Self { wake, stop, tasks, client }
     }
@@ -112,19 +115,39 @@ async fn pack(stripes: Arc<Stripes>, meter: Meter, config: RepairConfig, stop: C
             () = stop.cancelled() => return,
             _ = look.tick() => {}
         }
-        let packed = match lease::holds(&stripes.client) {
-            Ok(true) => rewrite::rewrite(&stripes).await,
-            Ok(false) => continue,
-            Err(error) => Err(error.into()),
-        };
-        match packed {
-            Ok(extents) => meter.update(|progress| progress.extents_packed += extents),
-            Err(error) => {
-                failed(&meter, &error);
-                look.reset_after(config.retry_delay);
-            }
+        let packed = while_it_helps(
+            &stop,
+            || pack_a_stripe(&stripes),
+            |extents| {
+                meter.update(|progress| progress.extents_packed += extents);
+            },
+        );
+        if let Err(error) = packed.await {
+            failed(&meter, &error);
+            look.reset_after(config.retry_delay);
         }
     }
+}
+
+/// One step of packing, if it is this daemon's to do.
+async fn pack_a_stripe(stripes: &Stripes) -> Result<u64, RepairError> {
+    if lease::holds(&stripes.client)? { rewrite::rewrite(stripes).await } else { Ok(0) }
+}
+
+/// Repeats a step, and tells what it did, until it finds nothing more to do or it is time to stop: a stop waits for one
+/// step at most.
+async fn while_it_helps<F: Future<Output = Result<u64, RepairError>>>(
+    stop: &CancellationToken,
+    mut step: impl FnMut() -> F,
+    mut tell: impl FnMut(u64),
+) -> Result<(), RepairError> {
+    while !stop.is_cancelled() {
+        match step().await? {
+            0 => break,
+            done => tell(done),
+        }
+    }
+    Ok(())
 }
 
 fn failed(meter: &Meter, error: &RepairError) {
@@ -138,6 +161,7 @@ struct Loop {
     config: RepairConfig,
     wake: Arc<Notify>,
     stop: CancellationToken,
+    abandoning: Abandoning,
 }
 
 /// What follows a pass.
@@ -151,7 +175,7 @@ enum Next {
 }
 
 impl Loop {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut next = Next::Again;
         let mut reported = BTreeSet::new();
         let (mut rest, mut retry) = (self.config.census_interval_min, self.config.retry_delay);
@@ -182,7 +206,7 @@ impl Loop {
     }
 
     /// Waits for a reason to look again, collecting meanwhile what comes due.
-    async fn wait(&self, longest: Duration) -> ControlFlow<()> {
+    async fn wait(&mut self, longest: Duration) -> ControlFlow<()> {
         let until = tokio::time::Instant::now() + longest;
         let leads = self.parts.meter.leadership() == Leadership::Leading;
         let mut collect = tokio::time::interval(self.config.collect_interval);
@@ -209,7 +233,7 @@ impl Loop {
     }
 
     /// One pass: all there is to know, and all there is to do about it.
-    async fn pass(&self, reported: &mut BTreeSet<(StripeId, u8)>) -> Result<Next, RepairError> {
+    async fn pass(&mut self, reported: &mut BTreeSet<(StripeId, u8)>) -> Result<Next, RepairError> {
         let parts = &self.parts;
         // What cannot be asked is not known: a meter that goes on showing what was true before would be believed.
         let leadership = lease::take(&parts.client).await.inspect_err(|_| parts.meter.lead(Leadership::Unknown))?;
@@ -220,17 +244,18 @@ impl Loop {
         }
         reported.extend(parts.faults.take());
         let view = parts.client.read().await?;
-        let damaged = self.confirm(&view, reported).await?;
         let patience = self.config.drive_patience;
-        let census = census::take(&view, &parts.drives, &damaged, patience).await?;
+        let confirmed = confirm(&view, &parts.drives, reported, patience).await?;
+        let census = census::take(&view, &parts.drives, &confirmed.damaged, patience).await?;
         let mut redundancy = census.redundancy.clone();
         redundancy.as_of_index = Some(view.index());
         redundancy.as_of = Some(parts.clock.wall());
         drop(view);
         parts.meter.publish(redundancy);
         parts.meter.update(|progress| progress.passes += 1);
-        // What was reported is in this plan, or was found sound: later reports are news.
-        reported.clear();
+        // What was reported is in this plan, or was found sound: later reports are news. What could not be looked at is
+        // asked for again in the next pass; as many as the queue would hold, since the reports may come again too.
+        *reported = confirmed.unanswered.into_iter().take(WAITING_MAX).collect();
         let truncated = census.plan.truncated;
         let unlisted = census.redundancy.drives_unlisted;
         let done = self.execute(census.plan).await?;
@@ -242,32 +267,6 @@ impl Loop {
             _ if unlisted > 0 => Next::Retry,
             _ => Next::Rest,
         })
-    }
-
-    /// Which of the reported positions are really wrong, as the device has them: a flipped bit in memory is no loss.
-    async fn confirm(
-        &self,
-        rows: &(impl cairn_machine::RowSource + Sync),
-        reported: &BTreeSet<(StripeId, u8)>,
-    ) -> Result<BTreeSet<(StripeId, u8)>, RepairError> {
-        use cairn_machine::Row;
-        use cairn_machine::rows::stripe::StripeRow;
-        let mut damaged = BTreeSet::new();
-        for &(stripe, position) in reported {
-            let Some(row) = StripeRow::get(rows, &stripe)? else { continue };
-            let (Some(chunk), Some(placed)) = (row.chunk(stripe, position), row.positions.get(position as usize))
-            else {
-                continue;
-            };
-            let Ok(store) = self.parts.drives.get(placed.drive) else { continue };
-            let patience = self.config.drive_patience;
-            let Ok(found) = tokio::time::timeout(patience, store.read_back(chunk)).await else { continue };
-            if let Err(error) = found {
-                tracing::warn!(%chunk, drive = %placed.drive, %error, "a reported chunk is damaged");
-                damaged.insert((stripe, position));
-            }
-        }
-        Ok(damaged)
     }
 
     async fn execute(&self, plan: Plan) -> Result<Done, RepairError> {
@@ -332,9 +331,9 @@ impl Loop {
 
     /// What needs no census: manifests without references, parts of ended uploads, garbage that is due, lost drives that
     /// nothing is left of.
-    async fn tidy(&self) -> Result<(), RepairError> {
+    async fn tidy(&mut self) -> Result<(), RepairError> {
         let client = &self.parts.client;
-        retire::abandon(client).await?;
+        self.abandoning.abandon(client).await?;
         for _ in 0..RETIRE_PLANS {
             if retire::retire(client).await? == 0 || self.stop.is_cancelled() {
                 break;
@@ -365,4 +364,42 @@ struct Done {
     failed: u64,
     /// Somebody called: whatever is left is planned anew.
     interrupted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_is_heard_between_two_steps() {
+        let stop = CancellationToken::new();
+        let mut steps = 0;
+        let endless = while_it_helps(
+            &stop,
+            || std::future::ready(Ok(1)),
+            |_| {
+                steps += 1;
+                if steps == 3 {
+                    stop.cancel();
+                }
+            },
+        );
+        endless.await.unwrap();
+        assert_eq!(steps, 3);
+    }
+
+    #[tokio::test]
+    async fn steps_end_when_one_finds_nothing_or_fails() {
+        let stop = CancellationToken::new();
+        let (mut left, mut told) = (4, Vec::new());
+        let step = || {
+            left -= 1;
+            std::future::ready(Ok(left))
+        };
+        while_it_helps(&stop, step, |done| told.push(done)).await.unwrap();
+        assert_eq!(told, [3, 2, 1]);
+        let nowhere = || RepairError::NoDrive(StripeId(cairn_core::WriteId::from_bytes([0; 16])));
+        let failing = while_it_helps(&stop, || std::future::ready(Err(nowhere())), |_| panic!("nothing was done"));
+        assert!(matches!(failing.await, Err(RepairError::NoDrive(_))));
+    }
 }

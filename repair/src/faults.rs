@@ -11,7 +11,7 @@ use cairn_erasure::Faults;
 use tokio::sync::Notify;
 
 /// The most reports that wait. At some 40 bytes each, a few hundred KiB.
-const WAITING_MAX: usize = 8 * 1024;
+pub(crate) const WAITING_MAX: usize = 8 * 1024;
 
 /// Reports that wait for the daemon. Shared by everyone who reads.
 #[derive(Debug, Default)]

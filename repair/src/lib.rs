@@ -13,8 +13,8 @@
 //! - [`supervise`]: which drives are declared lost because their nodes are dead, and which come back
 //! - [`lease`]: which daemon acts for all
 //! - [`execute`]: one file for each way to act: move a position, rewrite what
-//!   stands in the metadata, collect garbage, retire a manifest, condemn an orphan
-//! - [`faults`]: what readers reported, bounded, between two passes
+//!   stands in the metadata, collect garbage, abandon and retire manifests, condemn an orphan
+//! - [`faults`]: what readers reported, bounded, between two passes; [`confirm`]: which of it is damage
 //! - [`meter`]: how safe the data is at the moment, and how that is known
 //! - [`daemon`]: the loop around it, on every node; whoever holds the lease acts, and all others wait for it to end
 //! - [`config`]: every time and bound
@@ -24,6 +24,7 @@
 
 pub mod census;
 pub mod config;
+pub mod confirm;
 pub mod daemon;
 pub mod error;
 pub mod execute;

@@ -4,6 +4,7 @@
 
 mod boto3;
 mod command_line;
+mod load;
 mod model;
 mod other_clients;
 mod rust_sdk;

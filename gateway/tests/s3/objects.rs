@@ -228,6 +228,20 @@ async fn writes_keep_their_safety_or_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_metadata_needs_no_drive_not_even_at_first() {
+    // No stripe was written yet, so nothing is known of the drives but that they do not answer.
+    let server = bucket(small_memory()).await;
+    server.fail(1..=6, DriveFault::Unavailable);
+    server.http.put("/bucket/tiny", "t").await.ok();
+    assert!(server.http.get("/bucket/tiny").await.ok().body == "t");
+    server.http.put("/bucket/small", bytes_of(1, 100_000)).await.refused(503, "ServiceUnavailable");
+    server.http.put("/bucket/large", bytes_of(1, 2 << 20)).await.refused(503, "ServiceUnavailable");
+    server.fail(1..=6, None);
+    server.http.put("/bucket/large", bytes_of(1, 2 << 20)).await.ok();
+    server.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn new_data_follows_the_drives_that_the_log_calls_active() {
     let server = bucket(small_memory()).await;
     let drive = DriveId(3);

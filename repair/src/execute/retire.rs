@@ -1,5 +1,5 @@
 //! Taking apart what nothing refers to any more, in bounded steps: manifests page by page, uploads that were completed or
-//! aborted some parts at a time, and manifests whose session ended before anything referred to them.
+//! aborted some parts at a time.
 //!
 //! ```text
 //! rows --plan--> steps --proposed a few at a time--> what is refused is planned again, from the rows as they are then
@@ -12,17 +12,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use cairn_machine::row::{Row, Table};
-use cairn_machine::rows::manifest::{ManifestId, ManifestRow, ManifestState, RetirementRow};
-use cairn_machine::rows::session::SessionRow;
+use cairn_machine::rows::manifest::{ManifestId, ManifestRow, RetirementRow};
 use cairn_machine::rows::upload::{UploadId, UploadRetirementRow};
 use cairn_machine::{Operation, Outcome, RowError, RowSource};
 use cairn_metadata::Client;
 
 use crate::census::scan_table;
 use crate::error::RepairError;
-
-/// How many pending manifests one call gives up; the next call goes on.
-const ABANDONED_MAX: usize = 64;
 
 /// How many steps one plan has. What has gone leaves tombstones where the next plan begins to look, so plans are not short.
 const STEPS_MAX: usize = 256;
@@ -33,26 +29,6 @@ const PAGES_AT_ONCE: usize = 8;
 
 /// How many steps of one upload a plan has: enough for any of 10,000 short parts.
 const UPLOAD_STEPS: usize = 8;
-
-/// Gives up pending manifests whose sessions have ended. Returns how many there were.
-pub async fn abandon(client: &Client) -> Result<u64, RepairError> {
-    let view = client.read().await?;
-    let mut ended = Vec::new();
-    scan_table::<ManifestRow>(&view, Table::Manifest, &[Table::Manifest as u8], &mut |key, row| {
-        if let ManifestState::Pending(session) = row.state
-            && SessionRow::get(&view, &session)?.is_none()
-        {
-            ended.push(Operation::AbandonManifest { manifest: ManifestRow::parse_key(key)?, session });
-        }
-        Ok(if ended.len() == ABANDONED_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    drop(view);
-    if ended.is_empty() {
-        return Ok(0);
-    }
-    let outcomes = client.propose(ended).await?;
-    Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Done)).count() as u64)
-}
 
 /// Takes apart what is retiring, at most one plan of it. Returns how many steps were taken; zero means that nothing is left.
 pub async fn retire(client: &Client) -> Result<u64, RepairError> {
@@ -149,6 +125,7 @@ fn plan(rows: &impl RowSource) -> Result<Vec<Step>, RowError> {
 mod tests {
     use cairn_core::{LogIndex, SessionId, VersionId, WriteId};
     use cairn_machine::MapRows;
+    use cairn_machine::rows::manifest::ManifestState;
 
     use super::*;
 

@@ -20,35 +20,27 @@ use crate::error::RepairError;
 /// As many bytes make a stripe worth its chunks, however few extents they are.
 const STRIPE_BYTES: u64 = 8 * MIB;
 
-/// Packs what stands in the metadata, as long as it fills stripes. What is left waits for more. Returns how many extents
-/// were moved.
+/// Packs one stripe's worth of what stands in the metadata, if there is that much; what is left waits for more. Returns how
+/// many extents were moved: zero means that nothing is left to do now. Whoever calls again decides in between whether to go
+/// on, so that a stop waits for one stripe and not for all of them.
 pub async fn rewrite(stripes: &Stripes) -> Result<u64, RepairError> {
-    let mut moved = 0;
-    loop {
-        // As it is here: whoever looks at an old picture finds that its extents were moved, and looks again later.
-        let view = stripes.client.read_stale();
-        if !fills_a_stripe(HereLedgerRow::get(&view, &())?) {
-            return Ok(moved);
-        }
-        let pending = gather(&view)?;
-        drop(view);
-        if pending.is_empty() {
-            return Ok(moved);
-        }
-        let placed = stripes.place(Packing::Packed, &pending).await?;
-        let stripe = placed.stripe();
-        let operations = placed
-            .offsets()
-            .map(|(extent, offset)| Operation::MoveExtent { extent, from: None, stripe, offset })
-            .collect();
-        let outcomes = stripes.commit(&mut [placed], operations).await?;
-        let done = outcomes.iter().filter(|outcome| **outcome == Outcome::Done).count() as u64;
-        moved += done;
-        if done == 0 {
-            // Everything was moved or deleted by others; this node will hear of it.
-            return Ok(moved);
-        }
+    // As it is here: whoever looks at an old picture finds that its extents were moved, and looks again later.
+    let view = stripes.client.read_stale();
+    if !fills_a_stripe(HereLedgerRow::get(&view, &())?) {
+        return Ok(0);
     }
+    let pending = gather(&view)?;
+    drop(view);
+    if pending.is_empty() {
+        return Ok(0);
+    }
+    let placed = stripes.place(Packing::Packed, &pending).await?;
+    let stripe = placed.stripe();
+    let operations =
+        placed.offsets().map(|(extent, offset)| Operation::MoveExtent { extent, from: None, stripe, offset }).collect();
+    let outcomes = stripes.commit(&mut [placed], operations).await?;
+    // None at all where everything was moved or deleted by others; this node will hear of it.
+    Ok(outcomes.iter().filter(|outcome| **outcome == Outcome::Done).count() as u64)
 }
 
 fn fills_a_stripe(ledger: Option<HereLedgerRow>) -> bool {
