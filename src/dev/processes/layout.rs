@@ -14,6 +14,9 @@ use crate::node::config::{ConfigError, NodeConfig, Patience, Role};
 const PATIENCE: Patience =
     Patience { grace_seconds: 10, session_seconds: 10, reshape_exposed_seconds: 10, reshape_rest_seconds: 10 };
 
+/// Where ports are taken from that nobody has asked for.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
 /// How often other ports are tried where a person asked for any.
 const PORT_ATTEMPTS: usize = 64;
 
@@ -206,13 +209,18 @@ fn consecutive(listen: SocketAddr, count: u16) -> Result<Vec<SocketAddr>, Layout
     if listen.port() != 0 {
         return all(listen.port());
     }
-    let mut attempts = 0;
+    any_port(&all)
+}
+
+/// Tries ports at random until one will do. Not those that the system gives away by itself: while a node is away, somebody's
+/// outgoing connection may take one of these, and the node could not come back.
+fn any_port<T>(take: &dyn Fn(u16) -> Result<T, LayoutError>) -> Result<T, LayoutError> {
+    let entropy = SystemEntropy::shared();
+    let mut attempts = 1;
     loop {
-        let any = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
-        let first = any.map_err(|source| LayoutError::Port { address: listen, source })?.port();
-        attempts += 1;
-        match all(first) {
-            Err(_) if attempts < PORT_ATTEMPTS => {}
+        let port = PORTS.start + u16::try_from(entropy.next_u64() % PORTS.len() as u64).unwrap_or_default();
+        match take(port) {
+            Err(_) if attempts < PORT_ATTEMPTS => attempts += 1,
             result => return result,
         }
     }
@@ -226,13 +234,13 @@ fn inside_addresses(dir: &Path, count: u16, ip: IpAddr) -> Result<Vec<SocketAddr
         let before = if path.exists() { Some(NodeConfig::read(&path)?.listen) } else { None };
         let before = before.filter(|before| before.ip() == ip);
         let kept = before.and_then(|before| TcpListener::bind(before).ok().map(|listener| (before, listener)));
-        let address = SocketAddr::new(ip, 0);
         held.push(match kept {
             Some(kept) => kept,
-            None => {
-                let any = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
-                any.map_err(|source| LayoutError::Port { address, source })?
-            }
+            None => any_port(&|port| {
+                let address = SocketAddr::new(ip, port);
+                let listener = TcpListener::bind(address).map_err(|source| LayoutError::Port { address, source })?;
+                Ok((address, listener))
+            })?,
         });
     }
     Ok(held.into_iter().map(|(address, _)| address).collect())
