@@ -7,7 +7,7 @@
 //! data bytes   | extents ... | zeros | entries | trailer (64 bytes) |
 //! ```
 //!
-//! Nothing reads it while the metadata stands. The layout is in `docs/formats/stripe.md`.
+//! While the metadata stands only re-encoding reads it. The layout is in `docs/formats/stripe.md`.
 
 use std::ops::Range;
 

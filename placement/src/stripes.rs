@@ -138,6 +138,20 @@ impl Stripes {
         Err(PlaceError::TooFewDrives(last))
     }
 
+    /// Codes extents together as one stripe of this geometry, and of no other: what a re-encoding wants, which gains nothing
+    /// from what happens to fit. Returns when every chunk of it is durable.
+    pub async fn place_in(
+        &self,
+        geometry: Geometry,
+        packing: Packing,
+        pending: &[PendingExtent],
+    ) -> Result<Placed, PlaceError> {
+        let layout = self.topology.layout()?;
+        let usable = self.topology.usable(&layout);
+        let placed = self.place_as(geometry, packing, pending, &layout, &usable).await;
+        placed.map_err(|error| PlaceError::TooFewDrives(Some(error)))
+    }
+
     async fn place_as(
         &self,
         geometry: Geometry,
@@ -250,6 +264,13 @@ impl Placed {
     /// The stripe's name.
     pub fn stripe(&self) -> StripeId {
         self.places.id
+    }
+
+    /// Where each chunk lies, and under which name.
+    pub fn chunks(&self) -> impl Iterator<Item = (DriveId, ChunkName)> + '_ {
+        let positions = self.places.positions.iter().zip(0u8..);
+        positions
+            .map(|(place, position)| (place.drive, ChunkName { stripe: self.places.id, position, write: place.write }))
     }
 
     /// Each extent with its offset in the stripe's data.

@@ -21,20 +21,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::chunk_store::ChunkStat;
-use cairn_core::{ChunkError, ChunkName, DriveId, Drives, StripeId, WriteId};
+use cairn_core::{ChunkError, ChunkName, DriveId, Drives, Geometry, StripeId, WallTime, WriteId};
 use cairn_machine::row::{Row, Table, table_end};
 use cairn_machine::rows::garbage::{GarbageKey, GarbageRow};
-use cairn_machine::rows::stripe::StripeRow;
+use cairn_machine::rows::profile::{ProfileId, ProfileRow};
+use cairn_machine::rows::stripe::{StripeLiveRow, StripeRow};
 use cairn_machine::rows::topology::{DriveRow, DriveState};
 use cairn_machine::{RowError, RowSource};
 use futures::future::join_all;
 
+use crate::config::RepairConfig;
 use crate::error::RepairError;
 use crate::meter::Redundancy;
-use crate::plan::{Orphan, Plan};
+use crate::plan::{Orphan, Plan, Reshape};
+use crate::reshape::{Fitting, Judgement};
 
 /// How many stripes or chunks are read at a time.
 const PAGE: usize = 1024;
+
+/// Re-encoding leaves so small a part of each drive free: writers need room while old chunks wait to be collected.
+const RESERVE_PART: u64 = 50;
 
 /// What the log says of every drive.
 pub fn drive_states(rows: &impl RowSource) -> Result<BTreeMap<DriveId, DriveRow>, RowError> {
@@ -56,14 +62,23 @@ pub struct Census {
     pub plan: Plan,
 }
 
-/// Reads everything once. `damaged` are positions that readers found wrong although the drive lists them; `patience` is how
-/// long a drive may take for one page.
-pub async fn take(
-    rows: &(impl RowSource + Sync),
-    drives: &Drives,
-    damaged: &BTreeSet<(StripeId, u8)>,
-    patience: Duration,
-) -> Result<Census, RepairError> {
+/// Where and how a census looks.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// The drives.
+    pub drives: &'a Drives,
+    /// Positions that readers found wrong although the drive lists them.
+    pub damaged: &'a BTreeSet<(StripeId, u8)>,
+    /// What the calendar says.
+    pub now: WallTime,
+    /// How long a drive may take for one page, and stripes may be what does not fit.
+    pub config: &'a RepairConfig,
+}
+
+/// Reads everything once.
+pub async fn take(rows: &(impl RowSource + Sync), scope: Scope<'_>) -> Result<Census, RepairError> {
+    let Scope { drives, damaged, now, config } = scope;
+    let standard = standard(rows)?;
     let states = drive_states(rows)?;
     let mut listings: BTreeMap<DriveId, Listing> = states
         .iter()
@@ -72,15 +87,21 @@ pub async fn take(
         .collect();
     let garbage = garbage_names(rows)?;
     let mut census = Census::default();
-    let mut after: Option<StripeId> = None;
+    let (mut after, mut fitting): (Option<StripeId>, Option<Fitting>) = (None, None);
     loop {
         let page = stripe_page(rows, after)?;
         let last = page.last().map(|(id, _)| *id);
         let until = (page.len() == PAGE).then_some(last).flatten();
+        let patience = config.drive_patience;
         let listed = listings
             .iter_mut()
             .map(|(&drive, listing)| async move { (drive, listing.up_to(drives, drive, until, patience).await) });
         let mut held: BTreeMap<DriveId, BTreeMap<ChunkName, ChunkStat>> = join_all(listed).await.into_iter().collect();
+        // After the first page: a drive of another node that has just answered is known to be there.
+        let fitting = fitting.get_or_insert_with(|| {
+            let takes = |drive| drives.get(drive).is_ok_and(|store| store.health().writable.is_ok());
+            Fitting::new(standard, &states, takes, now, config)
+        });
         for (id, row) in &page {
             let (mut missing, mut unreachable) = (Vec::new(), 0);
             for (position, placed) in (0u8..).zip(&row.positions) {
@@ -96,11 +117,7 @@ pub async fn take(
                     missing.push(position);
                 }
             }
-            let m = row.shape.geometry.m();
-            census.redundancy.count(m, missing.len(), unreachable);
-            if missing.len() + unreachable <= m {
-                census.plan.rebuild(*id, row, &missing);
-            }
+            census.plan_for(rows, fitting, *id, row, &missing, unreachable)?;
         }
         for (drive, chunks) in held {
             for chunk in chunks.into_keys().filter(|chunk| !garbage.contains(&(drive, *chunk))) {
@@ -115,7 +132,75 @@ pub async fn take(
     }
     census.redundancy.drives_unlisted = listings.values().filter(|listing| listing.unreachable).count() as u64;
     census.plan.order();
+    if census.redundancy.drives_unlisted > 0 {
+        // A drive that does not answer is back soon, or declared lost soon. What fits until then is not worth moving data.
+        census.plan.reshapes.clear();
+    }
+    let room = fitting.map_or(0, |fitting| room(drives, fitting.usable()));
+    let left = census.plan.keep_within(room);
+    census.redundancy.stripes_needing_a_drive += left.iter().filter(|reshape| reshape.is_exposed()).count() as u64;
     Ok(census)
+}
+
+impl Census {
+    /// Counts a stripe, and plans what follows for it.
+    fn plan_for(
+        &mut self,
+        rows: &impl RowSource,
+        fitting: &Fitting,
+        id: StripeId,
+        row: &StripeRow,
+        missing: &[u8],
+        unreachable: usize,
+    ) -> Result<(), RowError> {
+        let geometry = row.shape.geometry;
+        let Self { redundancy, plan } = self;
+        redundancy.count(geometry.m(), missing.len(), unreachable);
+        if missing.is_empty() && unreachable == 0 && fitting.is_reshaped(geometry) {
+            redundancy.stripes_reshaped += 1;
+        }
+        let judgement = fitting.judge(row, missing, unreachable);
+        match judgement {
+            Judgement::Keep => {}
+            Judgement::Rebuild => plan.rebuild(id, row, missing),
+            Judgement::Reshape(to) => {
+                redundancy.stripes_to_reshape += 1;
+                let live = StripeLiveRow::get(rows, &id)?;
+                let live = live.ok_or_else(|| RowError::missing::<StripeLiveRow>(&StripeLiveRow::key(&id)))?;
+                let margin = (geometry.m() - missing.len() - unreachable) as u8;
+                let StripeLiveRow { extents, bytes } = live;
+                plan.reshape(Reshape { stripe: id, row: row.clone(), margin, extents, bytes, to });
+            }
+            Judgement::Later { after, rebuild } => {
+                redundancy.stripes_to_reshape += 1;
+                plan.reshape_in(after);
+                plan.rebuild(id, row, if rebuild { missing } else { &[] });
+            }
+            Judgement::NeedsDrive { rebuild } => {
+                redundancy.stripes_needing_a_drive += 1;
+                plan.rebuild(id, row, if rebuild { missing } else { &[] });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes a plan may add before anything is given back: what the drive with the least room has above its reserve.
+/// That is careful where each drive has its own filesystem, and right where all share one; a plan that is cut short goes on
+/// when garbage was collected.
+fn room(drives: &Drives, usable: &BTreeSet<DriveId>) -> u64 {
+    let left = |drive: &DriveId| {
+        let health = drives.get(*drive).ok()?.health();
+        Some(health.available_bytes.saturating_sub(health.total_bytes / RESERVE_PART))
+    };
+    usable.iter().filter_map(left).min().unwrap_or(0)
+}
+
+/// What STANDARD asks for.
+pub(crate) fn standard(rows: &impl RowSource) -> Result<Geometry, RowError> {
+    let row = ProfileRow::get(rows, &ProfileId::STANDARD)?;
+    let row = row.ok_or_else(|| RowError::missing::<ProfileRow>(&ProfileRow::key(&ProfileId::STANDARD)))?;
+    Ok(row.geometry)
 }
 
 /// What a drive holds, read page by page in step with the stripes.

@@ -18,13 +18,14 @@ use futures::StreamExt;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::census;
+use crate::census::{self, Scope};
 use crate::config::RepairConfig;
 use crate::confirm::confirm;
 use crate::error::RepairError;
 use crate::execute::abandon::Abandoning;
 use crate::execute::move_position::Mover;
-use crate::execute::{collect, condemn, remove, retire, rewrite};
+use crate::execute::reshape::Reshaped;
+use crate::execute::{collect, condemn, remove, reshape, retire, rewrite};
 use crate::faults::{FaultQueue, WAITING_MAX};
 use crate::lease::{self, Leadership};
 use crate::meter::Meter;
@@ -168,8 +169,8 @@ struct Loop {
 enum Next {
     /// Something was done: look again whether it helped.
     Again,
-    /// Nothing is left to do.
-    Rest,
+    /// Nothing is left to do, or not before so long.
+    Rest(Option<Duration>),
     /// Something is left, and could not be done now.
     Retry,
 }
@@ -183,8 +184,9 @@ impl Loop {
             match next {
                 Next::Again if self.stop.is_cancelled() => break,
                 Next::Again => {}
-                Next::Rest => {
-                    if self.wait(rest).await.is_break() {
+                Next::Rest(due) => {
+                    let longest = due.map_or(rest, |due| rest.min(due.max(retry)));
+                    if self.wait(longest).await.is_break() {
                         break;
                     }
                 }
@@ -244,9 +246,10 @@ impl Loop {
         }
         reported.extend(parts.faults.take());
         let view = parts.client.read().await?;
-        let patience = self.config.drive_patience;
-        let confirmed = confirm(&view, &parts.drives, reported, patience).await?;
-        let census = census::take(&view, &parts.drives, &confirmed.damaged, patience).await?;
+        let confirmed = confirm(&view, &parts.drives, reported, self.config.drive_patience).await?;
+        let (now, config) = (parts.clock.wall(), &self.config);
+        let scope = Scope { drives: &parts.drives, damaged: &confirmed.damaged, now, config };
+        let census = census::take(&view, scope).await?;
         let mut redundancy = census.redundancy.clone();
         redundancy.as_of_index = Some(view.index());
         redundancy.as_of = Some(parts.clock.wall());
@@ -257,15 +260,17 @@ impl Loop {
         // asked for again in the next pass; as many as the queue would hold, since the reports may come again too.
         *reported = confirmed.unanswered.into_iter().take(WAITING_MAX).collect();
         let truncated = census.plan.truncated;
-        let unlisted = census.redundancy.drives_unlisted;
+        let (unlisted, due) = (census.redundancy.drives_unlisted, census.plan.reshape_due);
         let done = self.execute(census.plan).await?;
         self.tidy().await?;
         Ok(match (done, truncated) {
             (Done { interrupted: true, .. }, _) => Next::Again,
-            (Done { moved: 1.., .. }, _) | (Done { condemned: 1.., .. }, true) => Next::Again,
+            (Done { moved: 1.., .. } | Done { reshaped: 1.., .. }, _) | (Done { condemned: 1.., .. }, true) => {
+                Next::Again
+            }
             (Done { failed: 1.., .. }, _) => Next::Retry,
             _ if unlisted > 0 => Next::Retry,
-            _ => Next::Rest,
+            _ => Next::Rest(due),
         })
     }
 
@@ -278,6 +283,7 @@ impl Loop {
         let (mut done, interrupted) = (Done::default(), AtomicBool::new(false));
         self.parts.meter.update(|progress| {
             progress.planned = plan.positions();
+            progress.reshapes_planned = plan.reshapes.len() as u64;
             progress.waiting_for_a_drive = 0;
         });
         if !plan.rebuilds.is_empty() {
@@ -288,6 +294,15 @@ impl Loop {
                 .buffer_unordered(self.config.stripes_at_once.max(1));
             while let Some(moved) = rebuilds.next().await {
                 moved.into_iter().for_each(|moved| self.count(&mut done, moved));
+            }
+        }
+        if !interrupted.load(Ordering::Relaxed) && !plan.reshapes.is_empty() {
+            let mut batches = futures::stream::iter(plan::batches(plan.reshapes))
+                .take_until(Box::pin(self.interrupted(&interrupted)))
+                .map(|batch| async move { (batch.len(), reshape::reshape(&self.stripes, &batch).await) })
+                .buffer_unordered(self.config.stripes_at_once.max(1));
+            while let Some((stripes, reshaped)) = batches.next().await {
+                self.count_reshaped(&mut done, stripes, &reshaped);
             }
         }
         if interrupted.load(Ordering::Relaxed) {
@@ -329,6 +344,18 @@ impl Loop {
         }
     }
 
+    fn count_reshaped(&self, done: &mut Done, planned: usize, reshaped: &Reshaped) {
+        done.reshaped += reshaped.extents;
+        done.failed += reshaped.failures.len() as u64;
+        reshaped.failures.iter().for_each(|error| self.failed(error));
+        self.parts.meter.update(|progress| {
+            progress.reshapes_planned = progress.reshapes_planned.saturating_sub(planned as u64);
+            progress.stripes_reshaped += reshaped.stripes;
+            progress.extents_reshaped += reshaped.extents;
+            progress.bytes_reshaped += reshaped.bytes;
+        });
+    }
+
     /// What needs no census: manifests without references, parts of ended uploads, garbage that is due, lost drives that
     /// nothing is left of.
     async fn tidy(&mut self) -> Result<(), RepairError> {
@@ -360,6 +387,7 @@ impl Loop {
 #[derive(Default)]
 struct Done {
     moved: u64,
+    reshaped: u64,
     condemned: u64,
     failed: u64,
     /// Somebody called: whatever is left is planned anew.

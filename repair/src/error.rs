@@ -31,6 +31,17 @@ pub enum RepairError {
         /// What is missing.
         what: String,
     },
+    /// A stripe's table of contents does not name everything that lives in it. It stays where it is, and a person must
+    /// look: nothing is moved away from bytes that somebody may still need.
+    #[error("{counted} extents live in {stripe}, and its table of contents names {named} of them")]
+    Unnamed {
+        /// Which stripe.
+        stripe: StripeId,
+        /// How many extents live there by the rows.
+        counted: usize,
+        /// How many of them its table names.
+        named: usize,
+    },
     /// No drive is left to place the position on. It waits for one.
     #[error("no drive is free for a position of {0}")]
     NoDrive(StripeId),

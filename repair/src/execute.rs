@@ -6,5 +6,6 @@ pub mod collect;
 pub mod condemn;
 pub mod move_position;
 pub mod remove;
+pub mod reshape;
 pub mod retire;
 pub mod rewrite;

@@ -12,8 +12,9 @@
 //! - [`plan`]: what is to be done, as data; a plan runs twice without harm
 //! - [`supervise`]: which drives are declared lost because their nodes are dead, and which come back
 //! - [`lease`]: which daemon acts for all
-//! - [`execute`]: one file for each way to act: move a position, rewrite what
-//!   stands in the metadata, collect garbage, abandon and retire manifests, condemn an orphan
+//! - [`reshape`]: which stripes are to have the geometry that fits the drives, and when
+//! - [`execute`]: one file for each way to act: move a position, re-encode stripes, pack what stands in the metadata,
+//!   collect garbage, abandon and retire manifests, condemn an orphan
 //! - [`faults`]: what readers reported, bounded, between two passes; [`confirm`]: which of it is damage
 //! - [`meter`]: how safe the data is at the moment, and how that is known
 //! - [`daemon`]: the loop around it, on every node; whoever holds the lease acts, and all others wait for it to end
@@ -32,6 +33,7 @@ pub mod faults;
 pub mod lease;
 pub mod meter;
 pub mod plan;
+pub mod reshape;
 pub mod supervise;
 
 pub use config::RepairConfig;

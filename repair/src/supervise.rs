@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use cairn_core::{Clock, DriveId, Drives, Elapsed, Geometry, NodeId};
 use cairn_machine::row::Table;
-use cairn_machine::rows::profile::{ProfileId, ProfileRow};
 use cairn_machine::rows::topology::{DriveRow, DriveState, NodeRow};
 use cairn_machine::{Operation, Outcome, Row, RowError, RowSource};
 use cairn_metadata::Client;
@@ -28,7 +27,7 @@ use futures::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::census::{drive_states, scan_table};
+use crate::census::{drive_states, scan_table, standard};
 use crate::config::RepairConfig;
 use crate::error::RepairError;
 use crate::lease;
@@ -290,9 +289,7 @@ impl Supervision {
         let drives = drive_states(rows)?;
         let watched = self.clock.elapsed().since(began);
         let standings = complete(heard, &drives, leader.node, watched, self.config.unheard_grace);
-        let standard = ProfileRow::get(rows, &ProfileId::STANDARD)?
-            .ok_or_else(|| RowError::missing::<ProfileRow>(&ProfileRow::key(&ProfileId::STANDARD)))?
-            .geometry;
+        let standard = standard(rows)?;
         let zones = zones(rows)?;
         let answering = self.answering(&drives, &standings).await;
         let picture =
