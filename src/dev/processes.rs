@@ -192,7 +192,7 @@ async fn stop(dir: &Path, layout: &Layout) -> anyhow::Result<()> {
     }
     signal_all(&pids, Signal::TERM);
     let until = tokio::time::Instant::now() + STOP_PATIENCE;
-    while pids.iter().any(|pid| own_process(pid.as_raw_nonzero().get().unsigned_abs(), layout).is_some()) {
+    while pids.iter().any(|pid| !has_ended(pid.as_raw_nonzero().get().unsigned_abs())) {
         if tokio::time::Instant::now() >= until {
             eprintln!("cairn: some nodes do not end by themselves and are killed");
             signal_all(&pids, Signal::KILL);
@@ -211,6 +211,17 @@ fn signal_all(pids: &[Pid], signal: Signal) {
             tracing::debug!(%error, ?pid, "a node had ended before it was told to");
         }
     }
+}
+
+/// Whether a process has ended and given everything back that it held, its addresses among it. One that was not waited for
+/// yet still has its number.
+pub fn has_ended(pid: u32) -> bool {
+    // The state stands behind the name, which is in brackets and may hold any bytes.
+    let state = std::fs::read(format!("/proc/{pid}/stat")).ok().and_then(|stat| {
+        let behind = stat.iter().rposition(|&byte| byte == b')')?;
+        stat.get(behind + 2).copied()
+    });
+    state.is_none_or(|state| matches!(state, b'Z' | b'X'))
 }
 
 /// The process with this number, if it is a node of this directory: numbers are used again, and somebody else's process is

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use cairn_cluster::service::{Declined, Failure, Reply, Request};
 use cairn_cluster::{Call, Class, Pool, ServiceId, Target};
-use cairn_core::NodeId;
+use cairn_core::{DriveId, NodeId};
 use cairn_machine::operation::NewDrive;
-use cairn_machine::rows::topology::VoterRow;
+use cairn_machine::rows::topology::{DriveRow, DriveState, VoterRow};
 use cairn_machine::{Operation, Outcome, Row};
 use cairn_metadata::Client;
+use cairn_repair::census::drive_states;
 use minicbor::{Decode, Encode};
 
 use crate::ties::control::ENLIST;
@@ -120,17 +121,59 @@ impl Enlisting {
 
 async fn enlist(client: &Client, question: Question) -> Result<Told, String> {
     let Question { node, member, zone, drives } = question;
+    let view = client.read().await.map_err(|error| error.to_string())?;
+    let known = drive_states(&view).map_err(|error| error.to_string())?;
+    let stands = match member {
+        Some(member) => VoterRow::get(&view, &member).map_err(|error| error.to_string())?.is_some(),
+        None => false,
+    };
+    drop(view);
+    if let Some(reason) = drives.iter().find_map(|drive| cannot_come(node, drive.id, known.get(&drive.id)?)) {
+        return Ok(Told::Refused(reason));
+    }
+    // Drives that were declared lost while the node was away come back by those who look after all drives.
+    let drives = drives.into_iter().filter(|drive| !known.contains_key(&drive.id)).collect();
     let register = Operation::RegisterNode { node, zone, drives };
     match client.propose(vec![register]).await.map_err(|error| error.to_string())?.first() {
         Some(Outcome::Done) => {}
         Some(Outcome::Refused(refusal)) => return Ok(Told::Refused(refusal.to_string())),
         other => return Err(format!("registering a node was answered {other:?}")),
     }
-    if let Some(member) = member {
-        let view = client.read().await.map_err(|error| error.to_string())?;
-        if VoterRow::get(&view, &member).map_err(|error| error.to_string())?.is_some() {
-            return Ok(Told::Member(member));
-        }
+    match member.filter(|_| stands) {
+        Some(member) => Ok(Told::Member(member)),
+        None => client.admit(node).await.map(Told::Member).map_err(|error| error.to_string()),
     }
-    client.admit(node).await.map(Told::Member).map_err(|error| error.to_string())
+}
+
+/// Why a drive cannot be this node's, if it cannot.
+fn cannot_come(node: NodeId, drive: DriveId, row: &DriveRow) -> Option<String> {
+    if row.node != node {
+        return Some(format!("drive {drive} belongs to node {}", row.node));
+    }
+    (row.state == DriveState::Removed)
+        .then(|| format!("drive {drive} was removed from the cluster: give the node an empty one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_core::{LogIndex, WallTime};
+
+    use super::*;
+
+    #[test]
+    fn a_drive_comes_back_to_its_node_unless_it_was_removed() {
+        let row = |node, state| DriveRow {
+            node: NodeId(node),
+            weight: 1,
+            state,
+            since: LogIndex(1),
+            changed: WallTime(0),
+            label: String::new(),
+        };
+        for state in [DriveState::Active, DriveState::Draining, DriveState::Lost] {
+            assert_eq!(cannot_come(NodeId(1), DriveId(7), &row(1, state)), None, "{state:?}");
+        }
+        assert!(cannot_come(NodeId(1), DriveId(7), &row(1, DriveState::Removed)).is_some());
+        assert!(cannot_come(NodeId(2), DriveId(7), &row(1, DriveState::Active)).is_some());
+    }
 }

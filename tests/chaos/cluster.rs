@@ -44,7 +44,6 @@ async fn writes_go_on(through: &[S3]) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "data is not coded anew for fewer drives yet"]
 async fn any_two_nodes_may_be_killed_while_clients_write() {
     let rounds = if long() { 10 } else { 1 };
     let home = tempfile::tempdir().unwrap();

@@ -118,7 +118,7 @@ async fn one_way_of_signing_and_no_more() {
     let basic = server.http.ask("GET", "/bucket/k").anonymous().header("authorization", "Basic eDp5").send().await;
     basic.refused(400, "InvalidArgument");
     let form = server.http.ask("POST", "/bucket").anonymous().header("content-type", "multipart/form-data; boundary=x");
-    form.body("--x--").send().await.refused(501, "NotImplemented");
+    form.body("--x--").send().await.refused(400, "IncorrectNumberOfFilesInPostRequest");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cairn::ask::target::{RunningNode, read_nodes};
+use cairn::dev::processes::has_ended;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::s3::S3;
@@ -64,10 +65,9 @@ impl Cluster {
     /// Power goes, for one node.
     pub fn kill(&mut self, node: &Node) {
         self.signal(node, Signal::KILL);
-        // The others are their parent's, which waits for them; a process that has ended has no command line any more, and
-        // has given its addresses back.
+        // The others are their parent's, which waits for them.
         let began = Instant::now();
-        while std::fs::read(format!("/proc/{}/cmdline", node.pid)).is_ok_and(|line| !line.is_empty()) {
+        while !has_ended(node.pid) {
             assert!(began.elapsed() < RESTART_PATIENCE, "{node:?} does not die");
             std::thread::sleep(Duration::from_millis(5));
         }
