@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::chunk_store::ChunkStat;
+use cairn_core::units::GIB;
 use cairn_core::{ChunkError, ChunkName, DriveId, Drives, Geometry, StripeId, WallTime, WriteId};
 use cairn_machine::row::{Row, Table, table_end};
 use cairn_machine::rows::garbage::{GarbageKey, GarbageRow};
@@ -39,8 +40,12 @@ use crate::reshape::{Fitting, Judgement};
 /// How many stripes or chunks are read at a time.
 const PAGE: usize = 1024;
 
-/// Re-encoding leaves so small a part of each drive free: writers need room while old chunks wait to be collected.
+/// Re-encoding leaves so small a part of each drive free, though never more than [`RESERVE_BYTES_MAX`]: writers need room
+/// while old chunks wait to be collected.
 const RESERVE_PART: u64 = 50;
+
+/// More than writers fill while garbage comes due.
+const RESERVE_BYTES_MAX: u64 = GIB;
 
 /// What the log says of every drive.
 pub fn drive_states(rows: &impl RowSource) -> Result<BTreeMap<DriveId, DriveRow>, RowError> {
@@ -191,7 +196,8 @@ impl Census {
 fn room(drives: &Drives, usable: &BTreeSet<DriveId>) -> u64 {
     let left = |drive: &DriveId| {
         let health = drives.get(*drive).ok()?.health();
-        Some(health.available_bytes.saturating_sub(health.total_bytes / RESERVE_PART))
+        let reserve = (health.total_bytes / RESERVE_PART).min(RESERVE_BYTES_MAX);
+        Some(health.available_bytes.saturating_sub(reserve))
     };
     usable.iter().filter_map(left).min().unwrap_or(0)
 }

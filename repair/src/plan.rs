@@ -90,7 +90,7 @@ pub const PLAN_RESHAPES_MAX: usize = 16 * 1024;
 const BATCH_BYTES_MAX: u64 = 8 * MIB;
 
 /// As many bytes are read for it, what has died included: they are held in memory.
-const BATCH_READ_BYTES_MAX: u64 = 32 * MIB;
+const BATCH_READ_BYTES_MAX: u64 = 16 * MIB;
 
 /// The most orphans in one plan.
 pub const PLAN_ORPHANS_MAX: usize = 16 * 1024;
@@ -331,7 +331,7 @@ mod tests {
         let tiny = |counter| reshape(counter, 0, 400, 4096);
         assert_eq!(shape(batches((0..5).map(tiny).collect())), [2, 2, 1], "a thousand extents");
         let mut hollow: Vec<Reshape> = (0..5).map(|counter| reshape(counter, 0, 1, 10)).collect();
-        hollow.iter_mut().for_each(|reshape| reshape.row.shape.chunk_bytes = 6 << 20);
+        hollow.iter_mut().for_each(|reshape| reshape.row.shape.chunk_bytes = 3 << 20);
         assert_eq!(shape(batches(hollow)), [2, 2, 1], "what has died is read as well");
         let mut mixed: Vec<Reshape> = (0..4).map(small).collect();
         mixed[1].row.shape.block_bytes = LARGE_BLOCK_BYTES;
