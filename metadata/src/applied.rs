@@ -6,17 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use cairn_core::{LogIndex, WallTime};
 use cairn_machine::Table;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::CutPolicy;
+use crate::follow::{Receiver, Sender};
 use crate::raft::{AppliedState, KeptMembership, Position};
 
 /// What is applied at the moment. One task changes it; everyone may look.
 #[derive(Debug)]
 pub(crate) struct Applied {
     inner: Mutex<Inner>,
-    index: watch::Sender<LogIndex>,
+    index: Sender<LogIndex>,
     policy: CutPolicy,
     /// Told when a cut has become due, or when its time has become known.
     cut_wanted: Notify,
@@ -26,6 +27,8 @@ pub(crate) struct Applied {
 struct Inner {
     state: AppliedState,
     pressure: Pressure,
+    /// How often other rows have taken the place of these.
+    replaced: u64,
 }
 
 /// What speaks for cutting a run.
@@ -60,8 +63,8 @@ impl Applied {
     /// What the newest mark says is in the runs.
     pub(crate) fn new(state: AppliedState, policy: CutPolicy) -> Self {
         let index = state.last.map_or(LogIndex(0), |last| LogIndex(last.index));
-        let inner = Inner { state, pressure: Pressure::default() };
-        Self { inner: Mutex::new(inner), index: watch::Sender::new(index), policy, cut_wanted: Notify::new() }
+        let inner = Inner { state, pressure: Pressure::default(), replaced: 0 };
+        Self { inner: Mutex::new(inner), index: Sender::new(index), policy, cut_wanted: Notify::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -84,7 +87,7 @@ impl Applied {
     }
 
     /// Follows where the rows are.
-    pub(crate) fn watch(&self) -> watch::Receiver<LogIndex> {
+    pub(crate) fn watch(&self) -> Receiver<LogIndex> {
         self.index.subscribe()
     }
 
@@ -102,8 +105,28 @@ impl Applied {
             self.cut_wanted.notify_one();
         }
         drop(inner);
-        self.index.send_replace(index);
+        self.index.replace(index);
         Ok(())
+    }
+
+    /// Runs `install`, which takes other rows in place of these, and takes over what is known at their index. What was begun
+    /// before, a cut for instance, is of the rows before.
+    pub(crate) fn replace<E>(&self, state: AppliedState, install: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let mut inner = self.inner();
+        let index = LogIndex(state.last.map_or(0, |last| last.index));
+        install()?;
+        assert!(inner.state.last < state.last, "rows are not taken back");
+        inner.state = state;
+        inner.pressure = Pressure::default();
+        inner.replaced += 1;
+        drop(inner);
+        self.index.replace(index);
+        Ok(())
+    }
+
+    /// How often other rows have taken the place of these.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.inner().replaced
     }
 
     /// Runs `begin` while nothing is applied, and gives it what is applied. What comes later speaks for the next cut.

@@ -26,6 +26,9 @@ pub struct NodeConfig {
     pub run_directories: Vec<PathBuf>,
     /// How many copies there are of each run: as many as of the log.
     pub run_copies: usize,
+    /// How many bytes of a run are fetched at once from a leader: a piece waits in memory, and goes over the same network as
+    /// the log.
+    pub piece_bytes: usize,
     /// When a run is cut.
     pub cut: CutPolicy,
     /// How much of the log is kept behind the newest run.
@@ -50,6 +53,7 @@ impl NodeConfig {
             peers: Arc::new(NoPeers),
             run_directories,
             run_copies,
+            piece_bytes: MIB as usize,
             cut: CutPolicy::default(),
             history: HistoryPolicy::default(),
             sessions: SessionPolicy::default(),
@@ -62,6 +66,7 @@ impl NodeConfig {
     pub(crate) fn check(&self) {
         assert!(self.run_copies > 0, "a run has a copy at least");
         assert!(self.run_copies <= self.run_directories.len(), "a run's copies lie in as many directories");
+        assert!(self.piece_bytes > 0, "a piece has a byte at least");
         let sessions = self.sessions;
         assert!(sessions.renew_at_most <= sessions.renew_at_least, "a session may be renewed when it must");
         assert!(sessions.renew_at_least < sessions.term, "a session that is renewed lives");
@@ -87,6 +92,22 @@ pub enum Work {
     Threads,
     /// The task itself: for simulations, where nothing blocks and every order must come again.
     Inline,
+}
+
+impl Work {
+    /// Does something that blocks.
+    pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match self {
+            Self::Inline => work(),
+            Self::Threads => match tokio::task::spawn_blocking(work).await {
+                Ok(done) => done,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(cancelled) => panic!("work that blocks is only cancelled with its runtime: {cancelled}"),
+                },
+            },
+        }
+    }
 }
 
 /// When a run is cut.
@@ -156,14 +177,17 @@ impl Default for SessionPolicy {
 pub struct RaftTimers {
     /// How often a leader is heard of.
     pub heartbeat_ms: u64,
-    /// How long a leader may be silent before another is elected, at least.
+    /// A voter stands for election when the leader was silent for the longer of these times and for one more that it draws
+    /// between the two. A round of an election may take the shorter one, in which votes must become durable.
     pub election_ms_min: u64,
-    /// And at most: each voter draws its own time between the two.
+    /// See there.
     pub election_ms_max: u64,
 }
 
 impl Default for RaftTimers {
     fn default() -> Self {
-        Self { heartbeat_ms: 250, election_ms_min: 1_000, election_ms_max: 2_000 }
+        // Somebody stands 1.7 to 2 s after the last word of a leader, and leads a moment later: within 3 s also where a busy
+        // disk takes its time. Half a dozen heartbeats have to be lost before that happens without need.
+        Self { heartbeat_ms: 250, election_ms_min: 700, election_ms_max: 1_000 }
     }
 }

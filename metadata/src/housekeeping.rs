@@ -13,9 +13,9 @@ use cairn_machine::row::table_end;
 use cairn_machine::rows::session::SessionRow;
 use cairn_machine::{Operation, Row, RowError, RowSource};
 use core::ops::ControlFlow;
-use tokio::sync::watch;
 
 use crate::expiry::Expiry;
+use crate::follow::Sender;
 use crate::node::Inner as Node;
 use crate::view::RowsAt;
 
@@ -57,13 +57,13 @@ pub(crate) async fn keep_house(node: Arc<Node>) {
 }
 
 /// Ends the sessions that this node had before this process. `swept` becomes true when they are gone.
-pub(crate) async fn sweep_until_done(node: Arc<Node>, swept: watch::Sender<bool>) {
+pub(crate) async fn sweep_until_done(node: Arc<Node>, swept: Sender<bool>) {
     let stopping = node.tasks.stopping();
     let work = async {
         while !sweep(&node).await {
             tokio::time::sleep(SWEEP_AGAIN).await;
         }
-        swept.send_replace(true);
+        swept.replace(true);
     };
     tokio::select! {
         biased;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_core::{Entropy, LogIndex, NodeId};
 use minicbor::{Decode, Encode};
-use tokio::sync::watch;
 
+use crate::follow::Receiver;
 use crate::peers::{PeerCall, PeerError, Peers};
 use crate::raft::{ChangeRefused, Leadership, MemberChange, Raft, ReadIndexError};
 use crate::wire::Message;
@@ -209,7 +209,7 @@ impl LeaderWay {
 /// Waits between two questions: until somebody else leads, or for a moment that grows.
 #[derive(Debug)]
 pub(crate) struct Pause {
-    leadership: watch::Receiver<Leadership>,
+    leadership: Receiver<Leadership>,
     entropy: Arc<dyn Entropy>,
     next: Duration,
 }
@@ -218,7 +218,7 @@ impl Pause {
     /// A first wait is short.
     pub(crate) fn new(way: &LeaderWay) -> Self {
         let mut leadership = way.raft.leadership();
-        leadership.mark_unchanged();
+        leadership.mark_seen();
         Self { leadership, entropy: way.entropy.clone(), next: PAUSE_MIN }
     }
 

@@ -16,7 +16,7 @@
 //! - [`Client`] (`client`): sessions, proposals, linearizable views; [`View`] (`view`), [`WriteTicket`] (`session`)
 //! - [`Peers`] (`peers`): the way to other nodes, as a trait that carries bytes; `wire`: what the bytes look like
 //! - `propose`: from many callers to one entry of the log, here or on the leader; `leader`: the way there
-//! - `members`: who takes part, and how that changes
+//! - `members`: who takes part, and how that changes; `receiving`: the runs that a leader sends to who lacks its log
 //! - `raft`: the one room that knows openraft: its log store, its state machine, its network, what is kept as bytes
 //! - `applier`, `applied`: one entry after the other becomes rows; what else is known at an index
 //! - `runs`: when a run is cut, and in which order things are said and removed; `history`: what is kept of the log
@@ -24,7 +24,7 @@
 //! - `session`: request numbers, tickets and views of one session; `session::marks` decides what it may publish
 //!
 //! Decisions are pure and have files of their own (`calendar`, `expiry`, `history`, `session::marks`, `session::window`);
-//! the tasks around them are started in one place (`tasks`). A failure of the log or the rows stops the node (`failure`):
+//! the tasks around them are started in one place (`tasks`), and hear of changes through `follow`. A failure of the log or the rows stops the node (`failure`):
 //! nothing is acknowledged any more, and the next start goes on from what the log holds.
 //!
 //! Words:
@@ -35,8 +35,7 @@
 //!
 //! - **member**: who is sent the log, under an id that is given once; **voter**: a member that is counted
 //!
-//! Deliberately not here: connections between nodes (bring a [`Peers`]), deciding when a member is to be replaced, and
-//! sending runs to members that lack log which is gone: they stay behind, and say so.
+//! Deliberately not here: connections between nodes (bring a [`Peers`]), and deciding when a member is to be replaced.
 
 mod applied;
 mod applier;
@@ -46,6 +45,7 @@ mod config;
 mod error;
 mod expiry;
 mod failure;
+mod follow;
 mod history;
 mod housekeeping;
 mod leader;
@@ -55,6 +55,7 @@ mod peers;
 mod propose;
 pub mod query;
 mod raft;
+mod receiving;
 mod runs;
 mod session;
 mod status;
@@ -72,6 +73,6 @@ pub use node::MetadataNode;
 pub use peers::{NoPeers, PeerCall, PeerError, Peers};
 pub use raft::{FormatError, MemberStatus};
 pub use session::WriteTicket;
-pub use status::MetadataStatus;
+pub use status::{MetadataStatus, Part};
 pub use view::View;
 pub use wire::BODY_BYTES_MAX;

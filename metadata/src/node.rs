@@ -10,7 +10,6 @@ use cairn_machine::rows::session::SessionKind;
 use cairn_machine::{Operation, Outcome, Refusal, Row};
 use cairn_oplog::{OpLog, Recovered};
 use cairn_rows::{Rows, RowsOptions, RunSet};
-use tokio::sync::watch;
 
 use crate::applied::Applied;
 use crate::applier::Applier;
@@ -18,11 +17,13 @@ use crate::client::Client;
 use crate::config::{NodeConfig, Standing};
 use crate::error::{ChangeError, NodeFailure, ProposeError, StartError};
 use crate::failure::Failure;
+use crate::follow::{self, follow};
 use crate::housekeeping::{keep_house, sweep_until_done};
 use crate::leader::LeaderWay;
 use crate::peers::{PeerCall, PeerError};
 use crate::propose::{Gatherer, Proposer, gather};
-use crate::raft::{AppliedState, Kept, Mark, NewestMark, OpenError, Parts, Raft, RaftStartError};
+use crate::raft::{AppliedState, Installer, Kept, Mark, NewestMark, OpenError, Parts, Raft, RaftStartError};
+use crate::receiving::{Receiver, answer_offer, answer_piece};
 use crate::runs::{Keeper, KeeperReport};
 use crate::status::MetadataStatus;
 use crate::tasks::Tasks;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) rows: Rows,
     pub(crate) applied: Arc<Applied>,
     pub(crate) proposer: Proposer,
+    pub(crate) receiver: Receiver,
     pub(crate) failure: Failure,
     pub(crate) tasks: Tasks,
     pub(crate) clock: Arc<dyn Clock>,
@@ -52,7 +54,7 @@ pub(crate) struct Inner {
     keeper: Arc<KeeperReport>,
     /// The sessions that this process has begun, whatever became of them: 8 bytes for each start of a client.
     own_sessions: Mutex<BTreeSet<SessionId>>,
-    swept: watch::Receiver<bool>,
+    swept: follow::Receiver<bool>,
 }
 
 impl Inner {
@@ -103,12 +105,22 @@ impl MetadataNode {
         let state = mark.as_ref().map_or_else(AppliedState::default, |mark| mark.applied.clone());
         let applied = Arc::new(Applied::new(state, config.cut));
         let (failure, tasks, newest) = (Failure::default(), Tasks::new(), NewestMark::new(mark));
+        let turn = Arc::new(tokio::sync::Mutex::new(()));
+        let installer = Installer {
+            config: config.clone(),
+            rows: rows.clone(),
+            applied: applied.clone(),
+            log: log.clone(),
+            newest: newest.clone(),
+            turn: turn.clone(),
+        };
         let parts = Parts {
             config: &config,
             log: log.clone(),
             recovered: &recovered,
             applier: Applier::new(rows.clone(), applied.clone()),
             newest: newest.clone(),
+            installer,
             failure: failure.clone(),
             entropy: &*entropy,
             tasks: &tasks,
@@ -138,10 +150,11 @@ impl MetadataNode {
             stopping,
             directories: config.run_directories.clone(),
             frozen: None,
+            turn,
         };
         let report = keeper.report.clone();
         tasks.spawn(keeper.run());
-        let (swept_sender, swept) = watch::channel(false);
+        let (swept_sender, swept) = follow(false);
         let inner = Arc::new(Inner {
             config,
             raft,
@@ -149,6 +162,7 @@ impl MetadataNode {
             rows,
             applied,
             proposer,
+            receiver: Receiver::default(),
             failure,
             tasks: tasks.clone(),
             clock,
@@ -236,6 +250,8 @@ impl MetadataNode {
             rows: inner.rows.stats(),
             log: inner.log.stats(),
             members: inner.raft.members(),
+            heard: inner.raft.heard(),
+            leader_heard: inner.raft.leader_heard(),
             effects_hash: state.effects_hash,
             run_error: inner.keeper.last_error(),
             failure: inner.failure.cause(),
@@ -250,14 +266,15 @@ impl MetadataNode {
             return Err(PeerError::Refused(cause.to_string()));
         }
         match call {
-            PeerCall::Append => inner.raft.answer_append(&body).await,
+            PeerCall::Append | PeerCall::Heartbeat => inner.raft.answer_append(&body).await,
             PeerCall::Vote => inner.raft.answer_vote(&body, false).await,
             PeerCall::PreVote => inner.raft.answer_vote(&body, true).await,
             PeerCall::Transfer => inner.raft.answer_transfer(&body).await,
             PeerCall::Propose => inner.proposer.answer(&body).await,
             PeerCall::ReadIndex => inner.leader.answer_read_index(&body).await,
             PeerCall::Members => inner.leader.answer_change(&body).await,
-            PeerCall::Install | PeerCall::Run => Err(PeerError::Refused("runs are not sent yet".into())),
+            PeerCall::Install => answer_offer(inner, &body).await,
+            PeerCall::Run => answer_piece(inner, &body).await,
         }
     }
 

@@ -16,8 +16,11 @@ use futures::future::BoxFuture;
 /// What one node asks of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerCall {
-    /// The leader's entries, or that it is there.
+    /// The leader's entries: long at times, answered when they are durable, and to arrive in order.
     Append,
+    /// That the leader is there. It must never wait behind entries: whoever does not hear it in time stands for election,
+    /// and reads wait for its answers.
+    Heartbeat,
     /// A candidate asks for a vote.
     Vote,
     /// Somebody asks whether it would be given one.
@@ -38,8 +41,9 @@ pub enum PeerCall {
 
 impl PeerCall {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Append,
+        Self::Heartbeat,
         Self::Vote,
         Self::PreVote,
         Self::Transfer,
@@ -54,6 +58,7 @@ impl PeerCall {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Append => "append",
+            Self::Heartbeat => "heartbeat",
             Self::Vote => "vote",
             Self::PreVote => "pre-vote",
             Self::Transfer => "transfer",

@@ -10,17 +10,19 @@
 
 mod answer;
 mod format;
+mod install;
 mod log_store;
 mod members;
 mod membership;
 mod message;
 mod network;
+mod runtime;
 mod snapshot;
 mod state_machine;
 mod type_config;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cairn_core::{Entropy, LogIndex, NodeId};
@@ -30,15 +32,14 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, InitializeError, LinearizableReadError, RaftError};
 use openraft::raft::ClientWriteResult;
 use openraft::{Config, ReadPolicy, SnapshotPolicy};
-use openraft_rt::deterministic_rng::DeterministicRng;
-use openraft_rt_tokio::TokioRuntime;
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use format::FormatError;
 pub(crate) use format::{
     AppliedState, CHECKPOINTS_MAX, Checkpoint, ENTRY_HEAD_BYTES, Kept, KeptMembership, MEMBERS_MAX, Mark, Position,
     begin_entry,
 };
+pub(crate) use install::{Installer, Offer, OfferReply};
 pub(crate) use log_store::OpenError;
 pub(crate) use members::ChangeRefused;
 pub use members::{MemberChange, MemberStatus};
@@ -48,11 +49,16 @@ use crate::applier::Applier;
 use crate::config::NodeConfig;
 use crate::error::NodeFailure;
 use crate::failure::Failure;
+use crate::follow::{Receiver, follow};
 use crate::tasks::Tasks;
 use log_store::LogStore;
 use network::Network;
+use runtime::Runtime;
 use state_machine::StateMachine;
 use type_config::{EncodedBatch, Reply, TypeConfig, Voter};
+
+/// How long a call with an offer of runs may take. Opening what has come and saying so in the log is part of the last one.
+const INSTALL_CALL_MS: u64 = 20_000;
 
 /// Called once with what came of a write, in the task that applied it. Dropped uncalled when Raft stops: then nobody
 /// knows.
@@ -101,6 +107,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) recovered: &'a Recovered,
     pub(crate) applier: Applier,
     pub(crate) newest: NewestMark,
+    pub(crate) installer: Installer,
     pub(crate) failure: Failure,
     pub(crate) entropy: &'a dyn Entropy,
     pub(crate) tasks: &'a Tasks,
@@ -112,7 +119,9 @@ pub(crate) struct Raft {
     voter: Voter,
     id: u64,
     raft: openraft::Raft<TypeConfig, StateMachine>,
-    leadership: watch::Receiver<Leadership>,
+    leadership: Receiver<Leadership>,
+    /// When a leader's message was taken last.
+    leader_heard: Arc<Mutex<Option<Instant>>>,
 }
 
 impl std::fmt::Debug for Raft {
@@ -136,18 +145,24 @@ impl Raft {
     /// Starts on what was found. Entries that are known to be committed are applied before this returns; the rest once
     /// a leader is there.
     pub(crate) async fn start(parts: Parts<'_>) -> Result<Self, RaftStartError> {
-        let Parts { config, log, recovered, applier, newest, failure, entropy, tasks } = parts;
+        let Parts { config, log, recovered, applier, newest, installer, failure, entropy, tasks } = parts;
         let store = LogStore::open(log, recovered, failure.clone(), tasks.clone()).await?;
-        let state_machine = StateMachine::new(applier, newest, failure.clone());
+        let state_machine = StateMachine::new(applier, newest, installer, failure.clone());
         let raft_config = raft_config(config).map_err(|error| RaftStartError::Raft(error.to_string()))?;
         // Every task that openraft starts inherits its randomness from here.
         let seed = entropy.next_u64();
-        let network = Network { id: config.voter, peers: config.peers.clone() };
+        let network = Network { id: config.voter, node: config.node, peers: config.peers.clone() };
         let start = openraft::Raft::new(config.voter, Arc::new(raft_config), network, store, state_machine);
-        let start = DeterministicRng::<TokioRuntime>::scope(seed, start);
+        let start = Runtime::seeded(seed, start);
         let raft = Box::pin(start).await.map_err(|error| RaftStartError::Raft(error.to_string()))?;
         let leadership = follow_leadership(&raft, failure, tasks);
-        let started = Self { voter: Voter { node: config.node }, id: config.voter, raft, leadership };
+        let started = Self {
+            voter: Voter { node: config.node },
+            id: config.voter,
+            raft,
+            leadership,
+            leader_heard: Arc::default(),
+        };
         started.elect_alone().await.map_err(RaftStartError::Raft)?;
         Ok(started)
     }
@@ -212,7 +227,7 @@ impl Raft {
     }
 
     /// Follows who leads.
-    pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
+    pub(crate) fn leadership(&self) -> Receiver<Leadership> {
         self.leadership.clone()
     }
 
@@ -265,6 +280,8 @@ fn raft_config(config: &NodeConfig) -> Result<Config, openraft::ConfigError> {
         enable_pre_vote: Some(true),
         // A voter that lost its log must never be caught up under its old id.
         allow_log_reversion: Some(false),
+        // Of one call: a member that fetches runs answers at once how far it is.
+        install_snapshot_timeout: INSTALL_CALL_MS,
         // A restarted leader is elected again: only the entry that a new leader commits shows what was committed before.
         enable_leader_restore: Some(false),
         ..Config::default()
@@ -277,8 +294,8 @@ fn follow_leadership(
     raft: &openraft::Raft<TypeConfig, StateMachine>,
     failure: Failure,
     tasks: &Tasks,
-) -> watch::Receiver<Leadership> {
-    let (sender, receiver) = watch::channel(Leadership::default());
+) -> Receiver<Leadership> {
+    let (sender, receiver) = follow(Leadership::default());
     let mut metrics = raft.server_metrics();
     let stopping = tasks.stopping();
     tasks.spawn(async move {
@@ -289,7 +306,7 @@ fn follow_leadership(
                 let member = leader.and_then(|id| metrics.membership_config.get_node(&id));
                 Leadership { leader, node: member.map(|voter| voter.node), term: metrics.vote.leader_id.term }
             };
-            sender.send_if_modified(|known| {
+            sender.change(|known| {
                 let changed = *known != now;
                 *known = now;
                 changed

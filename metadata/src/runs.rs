@@ -18,15 +18,16 @@ use cairn_machine::rows::topology::VoterRow;
 use cairn_machine::{Operation, Row};
 use cairn_oplog::{LogRecord, OpLog, OpLogError};
 use cairn_rows::{MergePolicy, MergeProgress, Retired, Rows, RowsError, RunSet, merge_plan};
+use tokio::sync::Mutex as TurnMutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::applied::Applied;
-use crate::config::{NodeConfig, Work};
+use crate::config::NodeConfig;
 use crate::error::NodeFailure;
 use crate::failure::Failure;
 use crate::history;
 use crate::propose::Proposer;
-use crate::raft::{AppliedState, Kept, Mark, NewestMark, Raft};
+use crate::raft::{AppliedState, Kept, Mark, NewestMark, Position, Raft};
 use crate::view::RowsAt;
 
 /// How long the keeper waits before it tries again what failed: a full or failing drive does not change in a moment.
@@ -101,8 +102,12 @@ pub(crate) struct Keeper {
     pub(crate) stopping: CancellationToken,
     /// The directories, in the order in which they are chosen: one that failed goes to the end.
     pub(crate) directories: Vec<PathBuf>,
-    /// What was applied when the overlay was frozen, until the run is there.
-    pub(crate) frozen: Option<AppliedState>,
+    /// What was applied when the overlay was frozen, until the run is there, and how often the rows had been replaced by
+    /// then: a leader's runs may take their place meanwhile.
+    pub(crate) frozen: Option<(u64, AppliedState)>,
+    /// Held while the set of runs changes, until the log has acknowledged the mark. Never while Raft is waited for, which
+    /// may wait for this.
+    pub(crate) turn: Arc<TurnMutex<()>>,
 }
 
 impl Keeper {
@@ -161,8 +166,11 @@ impl Keeper {
 
     /// A new run, and what follows from it.
     async fn renew(&mut self) -> Result<(), KeepError> {
-        let state = match self.frozen.take() {
-            Some(state) => state,
+        let turn = self.turn.clone();
+        let turn = turn.lock().await;
+        let now = self.applied.replaced();
+        let state = match self.frozen.take().filter(|(replaced, _)| *replaced == now) {
+            Some((_, state)) => state,
             None => {
                 let rows = &self.rows;
                 let frozen = self.applied.cut(|state| rows.freeze().map(|at| at.map(|index| (index, state.clone()))));
@@ -173,22 +181,29 @@ impl Keeper {
         };
         let (rows, directories) = (self.rows.clone(), self.chosen());
         if let Err(error) = self.blocking(move || rows.cut(&directories)).await {
-            self.frozen = Some(state);
+            self.frozen = Some((now, state));
             return Err(error.into());
         }
-        self.mark(&state).await?;
+        let purge_up_to = self.mark(&state).await?;
+        drop(turn);
+        self.purge(purge_up_to).await;
         if let Some(last) = state.last {
             self.say_run(LogIndex(last.index)).await;
         }
-        if self.merge().await? {
-            self.mark(&state).await?;
+        let turn = self.turn.clone();
+        let turn = turn.lock().await;
+        // Runs that came from a leader meanwhile have a mark of their own.
+        if self.applied.replaced() == now && self.merge().await? {
+            let purge_up_to = self.mark(&state).await?;
+            drop(turn);
+            self.purge(purge_up_to).await;
         }
         self.mend().await;
         Ok(())
     }
 
-    /// Says in the log what the runs are, and then removes what that replaces.
-    async fn mark(&mut self, state: &AppliedState) -> Result<(), KeepError> {
+    /// Says in the log what the runs are, and then removes what that replaces. Up to where the log may go.
+    async fn mark(&mut self, state: &AppliedState) -> Result<Option<Position>, KeepError> {
         let set = self.rows.run_set();
         assert_eq!(state.last.map(|last| last.index), Some(set.index().0), "a mark names the rows at its index");
         let before = self.newest.get();
@@ -201,13 +216,16 @@ impl Keeper {
         acknowledged.await.map_err(KeepError::Log)?;
         self.newest.set(Arc::new(mark));
         self.retire(set).await;
-        if let Some(position) = purge_up_to
+        Ok(purge_up_to)
+    }
+
+    async fn purge(&self, up_to: Option<Position>) {
+        if let Some(position) = up_to
             && let Err(reason) = self.raft.purge(position).await
         {
             // Raft has stopped; the next start purges with its next run.
             tracing::warn!(%reason, "the log was not cut");
         }
-        Ok(())
     }
 
     /// Merges what is due. Whether there was anything.
@@ -294,16 +312,7 @@ impl Keeper {
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        match self.config.work {
-            Work::Inline => work(),
-            Work::Threads => match tokio::task::spawn_blocking(work).await {
-                Ok(done) => done,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(cancelled) => panic!("work that blocks is only cancelled with its runtime: {cancelled}"),
-                },
-            },
-        }
+        self.config.work.run(work).await
     }
 
     async fn wait(&self, time: Duration) -> Result<(), KeepError> {

@@ -1,6 +1,6 @@
 //! Raft's way to other nodes: the metadata's calls as calls between nodes. Entries have a lane of their own to each peer,
-//! because they must arrive in order; votes have other connections of the same class, so that a long batch on its way
-//! delays none.
+//! because they must arrive in order; heartbeats and votes have other connections of the same class, so that a long batch on its
+//! way delays none.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -46,7 +46,7 @@ impl RaftPeers {
 /// What is small and may come in any order travels beside the entries, and what is long beside everything else.
 fn class(call: PeerCall) -> Class {
     match call {
-        PeerCall::Append | PeerCall::Vote | PeerCall::PreVote | PeerCall::Transfer => Class::Raft,
+        PeerCall::Append | PeerCall::Heartbeat | PeerCall::Vote | PeerCall::PreVote | PeerCall::Transfer => Class::Raft,
         PeerCall::Install | PeerCall::Run => Class::Bulk,
         _ => Class::Control,
     }

@@ -15,7 +15,8 @@
 //! only what the newest mark names is opened, and what an acknowledged mark has replaced is removed.
 //!
 //! Where to look:
-//! - [`Rows`] (`rows`): open, apply, view; `cut`, `merge` and `retire` add the maintenance to it
+//! - [`Rows`] (`rows`): open, apply, view; `cut`, `merge` and `retire` add the maintenance to it, `receive` the way of a run
+//!   from one voter to another
 //! - [`View`], [`Cursor`] (`view`): reading; `merged`: several sources as one
 //! - [`run`]: the file: its format, its writer (with the order in which bytes become durable), its readers, the block cache
 //! - [`overlay`]: the trait, in sled and in memory; `generation`: one overlay with its tally and its filter
@@ -45,6 +46,7 @@ mod filter;
 mod generation;
 mod merge;
 mod merged;
+mod receive;
 mod retire;
 mod rows;
 mod tally;
@@ -58,6 +60,7 @@ pub use merge_plan::{MergePlan, MergePolicy};
 pub use overlay::memory::MemoryOverlays;
 pub use overlay::sled::SledOverlays;
 pub use overlay::{Overlays, Row};
+pub use receive::{Incoming, OpenSet, Piece, Receiving};
 pub use retire::{Mended, Retired};
 pub use rows::{Rows, RowsOptions, RowsStats};
 pub use run::cache::CACHE_BYTES_DEFAULT;

@@ -1,8 +1,11 @@
 //! What this voter answers to others. A message names the member that it is for: one that was meant for another id, or for
 //! this node's id before it lost its log, is refused.
 
+use std::sync::PoisonError;
+
 use bytes::Bytes;
 use openraft::errors::RaftError;
+use tokio::time::Instant;
 
 use super::Raft;
 use super::message::{AppendReply, Ballot, Candidacy, Handover, Heard, read_append};
@@ -15,7 +18,11 @@ impl Raft {
         let (to, request) = read_append(body).map_err(refused)?;
         self.check_meant(to)?;
         let response = self.raft.append_entries(request).await.map_err(stopped)?;
-        Ok(AppendReply::from(response).to_body())
+        let reply = AppendReply::from(response);
+        if !matches!(reply, AppendReply::HigherVote(_)) {
+            *self.leader_heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        Ok(reply.to_body())
     }
 
     /// Gives its vote, or does not. Who has never heard of the group gives none: an id under which nothing was ever

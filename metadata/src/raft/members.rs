@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use cairn_core::{LogIndex, NodeId};
@@ -13,6 +14,7 @@ use minicbor::{Decode, Encode};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft_rt::Instant as _;
 
 use super::type_config::Voter;
 use super::{MEMBERS_MAX, Raft};
@@ -86,6 +88,20 @@ impl Raft {
             matched: matched(id),
         };
         metrics.membership_config.nodes().map(member).collect()
+    }
+
+    /// How long ago each other member last answered this one, if it leads.
+    pub(crate) fn heard(&self) -> BTreeMap<u64, Duration> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let others = metrics.heartbeat.iter().flatten().filter(|(member, _)| **member != self.id);
+        others.filter_map(|(member, heard)| Some((*member, heard.as_ref()?.elapsed()))).collect()
+    }
+
+    /// How long ago the leader was heard of, if this member does not lead.
+    pub(crate) fn leader_heard(&self) -> Option<Duration> {
+        let heard = *self.leader_heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.filter(|_| !self.leads()).map(|heard| heard.elapsed())
     }
 
     /// Makes a change, if this voter leads. Making it again changes nothing. `patience` is how long a member may take to

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use openraft::RaftSnapshotBuilder;
 
-use super::format::Mark;
+use super::format::{Kept, Mark};
 use super::membership::stored;
 use super::type_config::{LogId, Snapshot, SnapshotMeta, TypeConfig};
 
-/// What a snapshot hands over: an encoded set of runs. A learner is sent the runs that it names.
+/// What a snapshot hands over: an encoded mark. A member that lacks log which is gone fetches the runs that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunSetSnapshot(pub(crate) Bytes);
 
@@ -44,7 +44,7 @@ impl NewestMark {
             last_log_id: mark.applied.last.map(LogId::from),
             last_membership: stored(mark.applied.membership.as_ref()),
         };
-        Some(Snapshot { meta, snapshot: RunSetSnapshot(Bytes::copy_from_slice(&mark.run_set)) })
+        Some(Snapshot { meta, snapshot: RunSetSnapshot(mark.to_bytes()) })
     }
 }
 

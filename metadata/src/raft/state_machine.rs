@@ -6,7 +6,8 @@ use futures::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 
-use super::format::{ENTRY_HEAD_BYTES, Position};
+use super::format::{ENTRY_HEAD_BYTES, Kept, Mark, Position};
+use super::install::Installer;
 use super::membership::{stored, to_kept};
 use super::snapshot::{NewestMark, RunSetSnapshot};
 use super::type_config::{Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -18,12 +19,13 @@ use crate::failure::Failure;
 pub(crate) struct StateMachine {
     applier: Applier,
     newest: NewestMark,
+    installer: Installer,
     failure: Failure,
 }
 
 impl StateMachine {
-    pub(super) fn new(applier: Applier, newest: NewestMark, failure: Failure) -> Self {
-        Self { applier, newest, failure }
+    pub(super) fn new(applier: Applier, newest: NewestMark, installer: Installer, failure: Failure) -> Self {
+        Self { applier, newest, installer, failure }
     }
 }
 
@@ -66,13 +68,18 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.newest.clone()
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, _snapshot: RunSetSnapshot) -> Result<(), io::Error> {
-        // At a start the rows stand where the newest mark says, so there is nothing to install; and no peer sends one,
-        // because there is no way from one node to another yet.
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("runs up to {:?} are offered, and this release does not fetch runs", meta.last_log_id),
-        ))
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: RunSetSnapshot) -> Result<(), io::Error> {
+        // At a start the rows stand where the newest mark says, so this is a leader's, whose runs have come.
+        let mark = Mark::from_bytes(&snapshot.0).map_err(io::Error::other)?;
+        assert_eq!(
+            mark.applied.last.map(LogId::from),
+            meta.last_log_id,
+            "a mark is of the index that it was offered for"
+        );
+        self.installer.install(mark).await.map_err(|failure| {
+            self.failure.fail(failure.clone());
+            io::Error::other(failure)
+        })
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

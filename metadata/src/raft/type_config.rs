@@ -10,10 +10,9 @@ use openraft::impls::{BoxedErrorSource, InlineBatch};
 use openraft::raft::responder::Responder;
 use openraft::vote::RaftLeaderId;
 use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
-use openraft_rt::deterministic_rng::DeterministicRng;
-use openraft_rt_tokio::TokioRuntime;
 
 use super::format::Position;
+use super::runtime::Runtime;
 use super::snapshot::RunSetSnapshot;
 
 /// The types of our Raft group: one leader a term, entries that carry encoded batches.
@@ -32,7 +31,7 @@ impl RaftTypeConfig for TypeConfig {
     type Entry = openraft::Entry<Leader, Self::Payload>;
     // Its seed comes from our entropy and is handed down from task to task, so that a simulation's elections are the
     // same each time. In production the seed is the operating system's.
-    type AsyncRuntime = DeterministicRng<TokioRuntime>;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = Reply<T>
     where

@@ -263,3 +263,9 @@ fn nothing_acknowledged_is_lost_and_what_was_seen_has_an_order() {
     }
     assert!(events as u64 > seeds * 300, "{events} operations in {seeds} runs are few");
 }
+
+#[test]
+fn the_same_seed_gives_the_same_chaos() {
+    let run = || Cluster::run(77, async |cluster| chaos(cluster, 3).await);
+    assert_eq!(run(), run());
+}

@@ -52,7 +52,7 @@ struct State {
     parts: BTreeMap<NodeId, u8>,
     weather: Weather,
     random: StdRng,
-    calls: u64,
+    calls: BTreeMap<PeerCall, u64>,
 }
 
 /// The network. Cheap to clone.
@@ -70,7 +70,7 @@ impl Net {
     fn new(seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed ^ 0x006e_6574);
         let (nodes, parts) = (BTreeMap::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(State { nodes, parts, weather: CALM, random, calls: 0 })))
+        Self(Arc::new(Mutex::new(State { nodes, parts, weather: CALM, random, calls: BTreeMap::new() })))
     }
 
     pub(super) fn weather(&self, weather: Weather) {
@@ -83,7 +83,11 @@ impl Net {
     }
 
     pub(super) fn calls(&self) -> u64 {
-        self.0.lock().unwrap().calls
+        self.0.lock().unwrap().calls.values().sum()
+    }
+
+    pub(super) fn calls_of(&self, call: PeerCall) -> u64 {
+        self.0.lock().unwrap().calls.get(&call).copied().unwrap_or(0)
     }
 
     /// How long a message takes, and whether it arrives.
@@ -91,7 +95,6 @@ impl Net {
         let mut state = self.0.lock().unwrap();
         let late = u64::try_from(state.weather.late.as_millis()).unwrap();
         let late = state.random.random_range(0..=late);
-        state.calls += 1;
         let lost = state.weather.lost;
         let lost = state.random.random_range(0..1000) < lost;
         let part = |node| state.parts.get(&node).copied().unwrap_or(0);
@@ -117,6 +120,7 @@ impl Peers for End {
             let begin = Instant::now();
             // What is still running on a machine that has lost its power reaches nobody.
             net.node(from).ok_or_else(|| lost("the way"))?;
+            *net.0.lock().unwrap().calls.entry(call).or_default() += 1;
             let (late, arrives) = net.fate(from, to);
             tokio::time::sleep(late).await;
             if !arrives {
@@ -225,6 +229,7 @@ impl Cluster {
         config.cut = CutPolicy { overlay_bytes: 16 << 10, log_bytes: 32 << 10, garbage_age: Duration::from_secs(600) };
         config.history = HistoryPolicy { age: Duration::from_secs(3600), bytes: history_bytes };
         config.deadline = Duration::from_secs(5);
+        config.piece_bytes = 1;
         let started = MetadataNode::start(config, log, recovered, rows, clock, entropy).await?;
         machine.running = Some(started.clone());
         self.net.0.lock().unwrap().nodes.insert(node, started.clone());
