@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 
 use crate::chunk::{BadBlock, ChunkHead, ChunkName, ChunkRecord, ChunkSlice};
 use crate::ids::DriveId;
+use crate::latency::Latencies;
 
 /// Why a drive did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,6 +60,63 @@ pub struct ChunkStat {
     pub stored_bytes: u64,
 }
 
+/// A part of a listing in a few bytes: two that hold the same chunks agree, so that a census need list only what differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeDigest {
+    /// How many chunks there are.
+    pub chunks: u64,
+    /// Over their names, in order.
+    pub hash: [u8; 16],
+}
+
+/// Makes a [`RangeDigest`], from a drive's listing or from what rows say should be on it.
+#[derive(Debug)]
+pub struct RangeDigester {
+    chunks: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Default for RangeDigester {
+    fn default() -> Self {
+        Self { chunks: 0, hasher: blake3::Hasher::new_derive_key("cairn 2026 chunk inventory digest v1") }
+    }
+}
+
+impl RangeDigester {
+    /// The next chunk. They come in the order of their names.
+    pub fn add(&mut self, name: &ChunkName) {
+        self.chunks += 1;
+        self.hasher.update(&name.to_bytes());
+    }
+
+    /// The digest of all that were added.
+    pub fn finish(&self) -> RangeDigest {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        RangeDigest { chunks: self.chunks, hash }
+    }
+}
+
+/// How many names a digest looks at between two that it gives others a turn.
+const DIGEST_PAGE: usize = 1024;
+
+async fn digest_of_listing<S: ChunkStore + ?Sized>(
+    store: &S,
+    mut after: Option<ChunkName>,
+    until: Option<ChunkName>,
+) -> Result<RangeDigest, ChunkError> {
+    let mut digester = RangeDigester::default();
+    loop {
+        let page = store.list(after, DIGEST_PAGE).await?;
+        let inside = |stat: &&ChunkStat| until.is_none_or(|until| stat.name <= until);
+        let wanted = page.iter().take_while(inside).inspect(|stat| digester.add(&stat.name)).count();
+        if wanted < page.len() || page.len() < DIGEST_PAGE {
+            return Ok(digester.finish());
+        }
+        after = page.last().map(|last| last.name);
+    }
+}
+
 /// How a drive is doing, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriveHealth {
@@ -105,8 +163,23 @@ pub trait ChunkStore: Send + Sync + Debug {
     /// Chunks in order of their names, behind `after`; fewer than `limit` means that was all.
     fn list(&self, after: Option<ChunkName>, limit: usize) -> BoxFuture<'_, Result<Vec<ChunkStat>, ChunkError>>;
 
+    /// What a listing behind `after` up to and including `until` (to the end without it) amounts to. Chunks that come or
+    /// go meanwhile may count or not.
+    fn digest(
+        &self,
+        after: Option<ChunkName>,
+        until: Option<ChunkName>,
+    ) -> BoxFuture<'_, Result<RangeDigest, ChunkError>> {
+        Box::pin(digest_of_listing(self, after, until))
+    }
+
     /// How the drive is doing.
     fn health(&self) -> DriveHealth;
+
+    /// How long it takes lately. Empty where nobody counts.
+    fn latencies(&self) -> Latencies {
+        Latencies::default()
+    }
 }
 
 /// The drives that this process can reach, by id. Rooms hold the whole set, because placement changes under them.

@@ -11,6 +11,7 @@
 //! - [`chunk`]: a piece of a stripe and the checksums that bind it to its place
 //! - [`chunk_store`]: the one way to a drive, near or far
 //! - [`clock`], [`entropy`]: the only doors to time and randomness
+//! - [`latency`]: how long a drive takes
 //! - [`units`]: sizes that several rooms share
 
 pub mod chunk;
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod entropy;
 pub mod geometry;
 pub mod ids;
+pub mod latency;
 pub mod names;
 pub mod ring;
 pub mod stripe;

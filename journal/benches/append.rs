@@ -80,6 +80,21 @@ impl Bare {
         self.file.sync_data().expect("the disk syncs");
         self.at += (bytes.len() as u64).next_multiple_of(4096);
     }
+
+    /// Many times the same, one after the other, with one sync at the end.
+    fn write_in_a_row(&mut self, bytes: &Bytes, times: u64) {
+        let length = bytes.len() as u64;
+        if self.at + times * length > Self::LENGTH {
+            self.file.punch(0, Self::LENGTH).expect("the file can be punched");
+            self.file.allocate(Self::LENGTH).expect("the disk has room");
+            self.at = 0;
+        }
+        for _ in 0..times {
+            self.file.write_all_vectored_at(std::slice::from_ref(bytes), self.at).expect("the disk takes it");
+            self.at += length;
+        }
+        self.file.sync_data().expect("the disk syncs");
+    }
 }
 
 /// The same three by turns, so that a neighbour's load falls on all of them alike; the least and the middle of each.
@@ -155,16 +170,108 @@ fn crowd(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn stream(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("4 MiB after 4 MiB");
-    group.throughput(Throughput::Bytes(4 * MIB as u64));
+/// How a ratio is meant.
+#[derive(Clone, Copy)]
+enum Ratio {
+    /// How many times as fast as the floor.
+    Speed,
+    /// How many times as long as the floor.
+    Time,
+}
+
+/// Ours and its floor by turns, so that a neighbour's load falls on both alike; the middle of each, and their ratio.
+fn against<'a>(what: &str, aim: &str, ratio: Ratio, ours: &'a mut dyn FnMut(), floor: &'a mut dyn FnMut()) {
+    const TURNS: usize = 9;
+    let mut times = [const { Vec::new() }; 2];
+    for _ in 0..TURNS {
+        for (times, act) in times.iter_mut().zip([&mut *ours, &mut *floor]) {
+            let began = Instant::now();
+            act();
+            times.push(began.elapsed());
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    let [ours, floor] = times.map(|times| times[TURNS / 2].as_secs_f64());
+    let (ratio, word) = match ratio {
+        Ratio::Speed => (floor / ours, "as fast"),
+        Ratio::Time => (ours / floor, "as long"),
+    };
+    println!("{what}: {:.2} ms against {:.2} ms, {ratio:.2} times {word} (aim: {aim})", ours * 1e3, floor * 1e3);
+}
+
+/// What the aims are about, each against its floor in one run.
+fn ratios(_: &mut Criterion) {
     let dir = directory();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+    let handle = start(&dir.path().join("handle"));
+    let mut one_each = journal(&dir.path().join("one-each"));
     let mut bare = Bare::new(dir.path());
-    let long = Bytes::from(vec![42; 4 * MIB]);
-    group.bench_function("bare write and sync", |bench| bench.iter(|| bare.write(&long)));
-    let mut sync_core = journal(&dir.path().join("sync"));
-    group.bench_function("journal", |bench| bench.iter(|| append(&mut sync_core, vec![record(4 * MIB)])));
-    group.finish();
+    // So many writers, each of which brings its next record when the last one was answered.
+    let gathered = |each: usize, writers: usize, rounds: usize| {
+        runtime.block_on(async {
+            let mut appends = tokio::task::JoinSet::new();
+            for _ in 0..writers {
+                let handle = handle.clone();
+                appends.spawn(async move {
+                    let mut last = 0;
+                    for _ in 0..rounds {
+                        last = handle.append(record(each)).await.expect("the disk takes it").segment;
+                    }
+                    last
+                });
+            }
+            let next = appends.join_all().await.into_iter().max().expect("something was appended");
+            handle.remove_segments_below(next).await.expect("segments can be removed");
+        });
+    };
+    against(
+        "64 writers of 1 KiB, four times, and as many with one sync each",
+        "at least 20",
+        Ratio::Speed,
+        &mut || gathered(KIB, 64, 4),
+        &mut || (0..256).for_each(|_| append(&mut one_each, vec![record(KIB)])),
+    );
+    let kibibyte = Bytes::from(vec![42; KIB]);
+    against(
+        "50 appends of 1 KiB one after the other, and bare writes with a sync each",
+        "at most 1.3",
+        Ratio::Time,
+        &mut || (0..50).for_each(|_| append(&mut one_each, vec![record(KIB)])),
+        &mut || (0..50).for_each(|_| bare.write(&kibibyte)),
+    );
+    against(
+        "50 appends of 1 KiB one after the other through the writer's thread, and the same",
+        "at most 1.3",
+        Ratio::Time,
+        &mut || {
+            (0..50).for_each(|_| {
+                black_box(runtime.block_on(handle.append(record(KIB))).expect("the disk takes it"));
+            });
+        },
+        &mut || (0..50).for_each(|_| bare.write(&kibibyte)),
+    );
+    let mebibyte = Bytes::from(vec![42; MIB]);
+    against(
+        "64 writers of 16 KiB, 32 times, and 32 MiB written in a row, a sync for each MiB",
+        "at least 0.8",
+        Ratio::Speed,
+        &mut || gathered(16 * KIB, 64, 32),
+        &mut || (0..32).for_each(|_| bare.write_in_a_row(&mebibyte, 1)),
+    );
+    against(
+        "the same, and 32 MiB written in a row with one sync at the end",
+        "none",
+        Ratio::Speed,
+        &mut || gathered(16 * KIB, 64, 32),
+        &mut || bare.write_in_a_row(&mebibyte, 32),
+    );
+    against(
+        "16 chunks of 4 MiB from four writers, and 64 MiB written in a row and synced",
+        "at least 0.9",
+        Ratio::Speed,
+        &mut || gathered(4 * MIB, 4, 4),
+        &mut || bare.write_in_a_row(&mebibyte, 64),
+    );
 }
 
 fn start(dir: &Path) -> JournalHandle {
@@ -174,6 +281,6 @@ fn start(dir: &Path) -> JournalHandle {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = by_turns, alone, crowd, stream
+    targets = ratios, by_turns, alone, crowd
 }
 criterion_main!(benches);

@@ -14,6 +14,7 @@ use bytes::Bytes;
 #[cfg(test)]
 mod conformance;
 pub mod faulty;
+pub mod fitness;
 pub mod real;
 
 /// What lies in a directory.

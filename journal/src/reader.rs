@@ -42,7 +42,7 @@ impl Reader {
     /// where anything is wrong. Never blocks; then ask [`Self::read`] on a thread that may.
     pub fn read_cached(&self, place: Place, range: Range<u64>) -> Option<Bytes> {
         let (_, file) = self.segments.file_if_open(place.segment)?;
-        fetch_cached(&*file, place, range)
+        self.fetch_cached(&*file, place, range)
     }
 
     /// The record's head, verified, and proven to be of this name. Blocks.
@@ -64,10 +64,10 @@ impl Reader {
     /// As [`Self::read_head`], from memory alone: `None` where the device would be needed. Never blocks.
     pub fn read_head_cached(&self, place: Place, expected: &RecordName) -> Option<Result<RecordHead, JournalError>> {
         let (segment, file) = self.segments.file_if_open(place.segment)?;
-        let front = fetch_cached(&*file, place, 0..place.length.min(BLOCK_BYTES))?;
+        let front = self.fetch_cached(&*file, place, 0..place.length.min(BLOCK_BYTES))?;
         let front = match Envelope::peek(&front) {
             Look::Sound(needed) if needed > front.len() && needed as u64 <= place.length => {
-                fetch_cached(&*file, place, 0..needed as u64)?
+                self.fetch_cached(&*file, place, 0..needed as u64)?
             }
             _ => front,
         };
@@ -84,7 +84,7 @@ impl Reader {
     /// As [`Self::read_record`], from memory alone: `None` where the device would be needed. Never blocks.
     pub fn read_record_cached(&self, place: Place, expected: &RecordName) -> Option<Result<Record, JournalError>> {
         let (segment, file) = self.segments.file_if_open(place.segment)?;
-        let bytes = fetch_cached(&*file, place, 0..place.length)?;
+        let bytes = self.fetch_cached(&*file, place, 0..place.length)?;
         Some(self.split(&segment.key, place, expected, &bytes))
     }
 
@@ -92,9 +92,9 @@ impl Reader {
     /// Blocks. Fails with an [`JournalError::Io`] of kind `Unsupported` where the filesystem cannot.
     pub fn read_record_device(&self, place: Place, expected: &RecordName) -> Result<Record, JournalError> {
         let (segment, file) = self.segments.file(place)?;
-        let mut bytes = vec![0; length_of(place, &(0..place.length))];
-        file.read_exact_at_device(&mut bytes, place.offset).map_err(|source| self.failed(place, source))?;
-        self.split(&segment.key, place, expected, &Bytes::from(bytes))
+        let mut buffer = self.segments.buffers.take(length_of(place, &(0..place.length)));
+        file.read_exact_at_device(buffer.as_mut(), place.offset).map_err(|source| self.failed(place, source))?;
+        self.split(&segment.key, place, expected, &buffer.into_bytes())
     }
 
     /// The journal's directory.
@@ -113,9 +113,17 @@ impl Reader {
     }
 
     fn fetch(&self, file: &dyn File, place: Place, range: Range<u64>) -> Result<Bytes, JournalError> {
-        let mut bytes = vec![0; length_of(place, &range)];
-        file.read_exact_at(&mut bytes, place.offset + range.start).map_err(|source| self.failed(place, source))?;
-        Ok(Bytes::from(bytes))
+        let mut buffer = self.segments.buffers.take(length_of(place, &range));
+        file.read_exact_at(buffer.as_mut(), place.offset + range.start).map_err(|source| self.failed(place, source))?;
+        Ok(buffer.into_bytes())
+    }
+
+    fn fetch_cached(&self, file: &dyn File, place: Place, range: Range<u64>) -> Option<Bytes> {
+        let mut buffer = self.segments.buffers.take(length_of(place, &range));
+        match file.read_exact_at_cached(buffer.as_mut(), place.offset + range.start) {
+            Ok(true) => Some(buffer.into_bytes()),
+            Ok(false) | Err(_) => None,
+        }
     }
 
     fn failed(&self, place: Place, source: std::io::Error) -> JournalError {
@@ -151,14 +159,6 @@ impl Reader {
 fn length_of(place: Place, range: &Range<u64>) -> usize {
     assert!(range.start <= range.end && range.end <= place.length, "a range inside the record");
     usize::try_from(range.end - range.start).expect("a record's length fits in memory")
-}
-
-fn fetch_cached(file: &dyn File, place: Place, range: Range<u64>) -> Option<Bytes> {
-    let mut bytes = vec![0; length_of(place, &range)];
-    match file.read_exact_at_cached(&mut bytes, place.offset + range.start) {
-        Ok(true) => Some(Bytes::from(bytes)),
-        Ok(false) | Err(_) => None,
-    }
 }
 
 /// Judges envelope, name and head at an offset of a segment.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use crate::buffers::Buffers;
 use crate::error::JournalError;
 use crate::files::{File, Files};
 use crate::format::{SegmentKey, segment_file_name};
@@ -22,6 +23,17 @@ pub(crate) struct Counts {
     pub damaged_bytes: u64,
     /// Has its footer, so nothing more is written to it and it goes when its last record does.
     pub sealed: bool,
+}
+
+impl Counts {
+    /// A record that was taken for sound turned out not to be, and its blocks cannot be given back.
+    pub fn give_up(&mut self, stored_bytes: u64) {
+        if self.live_records > 0 && self.live_bytes >= stored_bytes {
+            self.live_records -= 1;
+            self.live_bytes -= stored_bytes;
+            self.damaged_bytes += stored_bytes;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -45,6 +57,8 @@ impl Segment {
 pub(crate) struct Segments {
     pub files: Arc<dyn Files>,
     pub dir: PathBuf,
+    /// Where long reads go.
+    pub buffers: Arc<Buffers>,
     table: RwLock<BTreeMap<u32, Arc<Segment>>>,
     open: Mutex<OpenFiles>,
 }
@@ -52,7 +66,7 @@ pub(crate) struct Segments {
 impl Segments {
     pub fn new(files: Arc<dyn Files>, dir: PathBuf, open_files_max: usize) -> Self {
         let open = OpenFiles { max: open_files_max, tick: 0, files: HashMap::new() };
-        Self { files, dir, table: RwLock::default(), open: Mutex::new(open) }
+        Self { files, dir, buffers: Arc::default(), table: RwLock::default(), open: Mutex::new(open) }
     }
 
     pub fn path(&self, ordinal: u32) -> PathBuf {

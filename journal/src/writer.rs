@@ -24,7 +24,7 @@ use bytes::Bytes;
 use crate::error::JournalError;
 use crate::files::File;
 use crate::format::{
-    BLOCK_BYTES, DurableEnd, ENVELOPE_BYTES, Entry, EntryKind, Envelope, Footer, Group, SegmentHeader, SegmentKey,
+    BLOCK_BYTES, DurableEnd, ENVELOPE_BYTES, Entry, EntryKind, Envelope, Footer, Group, Look, SegmentHeader, SegmentKey,
 };
 use crate::name::RecordName;
 use crate::options::Options;
@@ -32,7 +32,7 @@ use crate::place::Place;
 use crate::reader::Reader;
 use crate::record::Append;
 use crate::seal::seal;
-use crate::sealed::is_empty;
+use crate::sealed::{is_empty, read_footer};
 use crate::segments::{Counts, Segment, Segments};
 
 /// The most records in one group: bounds the header that recovery reads.
@@ -135,7 +135,7 @@ impl Writer {
 
     /// The longest record, padding included, that a new segment can hold beside header, group header and footer.
     pub fn record_bytes_max(&self) -> u64 {
-        self.options.segment_bytes - 3 * BLOCK_BYTES
+        self.options.record_bytes_max()
     }
 
     pub fn poisoned(&self) -> Option<&Arc<str>> {
@@ -148,12 +148,13 @@ impl Writer {
     pub fn append_some(&mut self, queue: &mut VecDeque<Append>) -> Result<Vec<Place>, JournalError> {
         self.check_sound()?;
         let first = queue.front().expect("there is something to append");
-        if first.stored_bytes() > self.record_bytes_max() {
+        let first_bytes = first.stored_bytes();
+        if first_bytes > self.record_bytes_max() {
             return Err(JournalError::TooLarge { length: first.length(), length_max: self.record_bytes_max() });
         }
         let mut count = self.active.as_ref().map_or(0, |active| active.fitting(queue));
         if count == 0 {
-            self.roll()?;
+            self.roll(first_bytes)?;
             count = self.active.as_ref().map_or(0, |active| active.fitting(queue));
         }
         assert!(count > 0, "a new segment holds a record that is not too large");
@@ -196,15 +197,25 @@ impl Writer {
         Ok(())
     }
 
-    /// Reads the record's header again, asserts its name, and gives its blocks back. `Ok(false)` when it was gone.
+    /// Reads the record's header again, asserts its name, and gives its blocks back. `Ok(false)` when it was gone. Of a
+    /// record whose header is damaged the segment's own list is asked for the name.
     pub fn punch(&mut self, place: Place, expected: &RecordName) -> Result<bool, JournalError> {
         self.check_sound()?;
-        match Reader::new(self.segments.clone()).read_head(place, expected) {
-            Ok(_) => {}
+        let read = Reader::new(self.segments.clone()).read_head(place, expected);
+        let (segment, file) = match read {
+            Ok(_) => self.segments.file(place)?,
             Err(JournalError::Gone(_)) => return Ok(false),
+            // The record cannot say any more whose it is; its segment can.
+            Err(error @ JournalError::Damaged { .. }) => {
+                let (segment, file) = self.segments.file(place)?;
+                if !self.is_listed(&file, place, expected) {
+                    segment.counts().give_up(place.stored_bytes());
+                    return Err(error);
+                }
+                (segment, file)
+            }
             Err(error) => return Err(error),
-        }
-        let (segment, file) = self.segments.file(place)?;
+        };
         let failed = |source| JournalError::io("punch", &self.segments.path(place.segment), source);
         let given_back = match file.punch(place.offset, place.stored_bytes()) {
             Ok(()) => place.stored_bytes(),
@@ -237,6 +248,22 @@ impl Writer {
             self.remove_segments(&[place.segment])?;
         }
         Ok(true)
+    }
+
+    /// Whether a segment's own list has a record of this name at a place: what was written here, or a footer.
+    fn is_listed(&self, file: &Arc<dyn File>, place: Place, expected: &RecordName) -> bool {
+        let is_it = |entry: &Entry| {
+            entry.kind == EntryKind::Record
+                && entry.name == Some(*expected)
+                && (entry.offset, entry.length) == (place.offset, place.length)
+        };
+        match self.active.as_ref().filter(|active| active.segment.key.ordinal == place.segment) {
+            Some(active) => active.entries.iter().any(is_it),
+            None => match file.len().and_then(|length| read_footer(&**file, place.segment, length)) {
+                Ok(Look::Sound(footer)) => footer.entries.iter().any(is_it),
+                Ok(Look::Zero | Look::Bad | Look::Newer(_)) | Err(_) => false,
+            },
+        }
     }
 
     /// Removes whole segments, whatever they hold, and makes that durable. The active one and those that are not there
@@ -329,21 +356,22 @@ impl Writer {
     }
 
     /// Makes a new segment the active one. The old one is sealed only once there is room for the new one: until then
-    /// it still takes what fits.
-    fn roll(&mut self) -> Result<(), JournalError> {
-        self.check_space()?;
+    /// it still takes what fits. The new one holds at least a record of so many bytes.
+    fn roll(&mut self, record_bytes: u64) -> Result<(), JournalError> {
+        let segment_bytes = self.options.next_segment_bytes(self.segments.usage().live_bytes, record_bytes);
+        self.check_space(segment_bytes)?;
         self.retire_active()?;
         let ordinal = self.next_ordinal;
         self.next_ordinal = ordinal.checked_add(1).expect("2^32 segments are more than any drive ever wrote");
         let path = self.segments.path(ordinal);
         let file = match self.segments.files.create(&path) {
             Ok(file) => file,
-            Err(source) if is_full(&source) => return Err(self.full()),
+            Err(source) if is_full(&source) => return Err(self.full(segment_bytes)),
             Err(source) => return self.poison("create", path, source),
         };
-        match self.fill_new(&*file, ordinal) {
+        match self.fill_new(&*file, ordinal, segment_bytes) {
             Ok(key) => {
-                let counts = Counts { length: self.options.segment_bytes, end: BLOCK_BYTES, ..Counts::default() };
+                let counts = Counts { length: segment_bytes, end: BLOCK_BYTES, ..Counts::default() };
                 let segment = Segment::new(key, counts);
                 self.segments.insert(segment.clone());
                 self.segments.keep_open(ordinal, file.clone());
@@ -352,23 +380,28 @@ impl Writer {
             }
             // Nothing was written but an empty file: somebody else took the room between the question and the answer.
             Err(("allocate", source)) if is_full(&source) => match self.segments.files.remove(&path) {
-                Ok(()) => Err(self.full()),
+                Ok(()) => Err(self.full(segment_bytes)),
                 Err(source) => self.poison("remove", path, source),
             },
             Err((operation, source)) => self.poison(operation, path, source),
         }
     }
 
-    fn fill_new(&self, file: &dyn File, ordinal: u32) -> Result<SegmentKey, (&'static str, io::Error)> {
+    fn fill_new(
+        &self,
+        file: &dyn File,
+        ordinal: u32,
+        segment_bytes: u64,
+    ) -> Result<SegmentKey, (&'static str, io::Error)> {
         let mut nonce = [0; 16];
         self.options.entropy.fill(&mut nonce);
         let header = SegmentHeader {
             key: SegmentKey { ordinal, nonce },
             owner: self.options.owner,
-            segment_bytes: self.options.segment_bytes,
+            segment_bytes,
             created: self.options.clock.wall(),
         };
-        file.allocate(self.options.segment_bytes).map_err(|source| ("allocate", source))?;
+        file.allocate(segment_bytes).map_err(|source| ("allocate", source))?;
         file.write_all_vectored_at(&[Bytes::from(header.encode())], 0).map_err(|source| ("write", source))?;
         file.sync_data().map_err(|source| ("sync", source))?;
         self.segments.files.sync_dir(&self.segments.dir).map_err(|source| ("sync directory of", source))?;
@@ -396,10 +429,10 @@ impl Writer {
         Ok(())
     }
 
-    fn check_space(&self) -> Result<(), JournalError> {
+    fn check_space(&self, segment_bytes: u64) -> Result<(), JournalError> {
         let dir = &self.segments.dir;
         let space = self.segments.files.space(dir).map_err(|source| JournalError::io("space of", dir, source))?;
-        let required_bytes = self.options.segment_bytes.saturating_add(self.options.reserve_bytes);
+        let required_bytes = segment_bytes.saturating_add(self.options.reserve_bytes);
         if space.available_bytes < required_bytes {
             return Err(JournalError::Full {
                 path: dir.clone(),
@@ -410,8 +443,8 @@ impl Writer {
         Ok(())
     }
 
-    fn full(&self) -> JournalError {
-        let required_bytes = self.options.segment_bytes.saturating_add(self.options.reserve_bytes);
+    fn full(&self, segment_bytes: u64) -> JournalError {
+        let required_bytes = segment_bytes.saturating_add(self.options.reserve_bytes);
         JournalError::Full { path: self.segments.dir.clone(), available_bytes: 0, required_bytes }
     }
 

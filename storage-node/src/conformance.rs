@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_core::chunk_store::ChunkStat;
+use cairn_core::chunk_store::{ChunkStat, RangeDigester};
 use cairn_core::{
     ChunkError, ChunkHead, ChunkName, ChunkRecord, ChunkStore, Geometry, SessionId, StripeId, WallTime, WriteId,
 };
@@ -52,7 +52,8 @@ pub fn record(name: ChunkName, length: usize) -> ChunkRecord {
     record_with(name, length, 4096)
 }
 
-fn record_with(name: ChunkName, length: usize, block_bytes: u32) -> ChunkRecord {
+/// As [`record`], with blocks of another size.
+pub fn record_with(name: ChunkName, length: usize, block_bytes: u32) -> ChunkRecord {
     let geometry = Geometry::new(4, 2).expect("4+2 is a geometry");
     let body = bytes(&name, length);
     // In two parts that end inside a block, as a stripe's writer may hand them over.
@@ -209,6 +210,14 @@ pub async fn a_listing_is_ordered_and_paged(store: &dyn ChunkStore) {
     for limit in [1, 7, 40, 41] {
         let found: Vec<ChunkName> = listed_in_pages(store, limit).await.into_iter().map(|stat| stat.name).collect();
         assert_eq!(found, names, "in pages of {limit}");
+    }
+    for (from, to) in [(0, 40), (0, 7), (7, 8), (7, 7), (12, 40)] {
+        let mut expected = RangeDigester::default();
+        names[from..to].iter().for_each(|name| expected.add(name));
+        let after = from.checked_sub(1).map(|before| names[before]);
+        let until = if to == 40 { None } else { Some(names[to - 1]) };
+        let found = store.digest(after, until).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(found, expected.finish(), "of {from}..{to}");
     }
     // What a page begins behind need not be there any more.
     assert!(store.delete(names[5]).await.unwrap_or_else(|error| panic!("{error}")));

@@ -18,19 +18,22 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_core::chunk_store::{ChunkStat, DriveHealth};
+use cairn_core::latency::{Histogram, Latencies};
 use cairn_core::{ChunkError, ChunkHead, ChunkName, ChunkRecord, ChunkSlice, ChunkStore, Clock, DriveId, Entropy};
 use cairn_journal::{JournalHandle, Options, OwnerKind, Place, Reader, Shell};
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 use crate::condition::Condition;
 use crate::drive_dir::DriveDir;
 use crate::head_cache::HeadCache;
 use crate::index::{ChunkIndex, IndexError};
+use crate::line::Line;
 use crate::name_locks::NameLocks;
 use crate::options::DriveOptions;
 use crate::reconcile::{self, Agreed, OpenError, OpenReport};
+use crate::scrub::ScrubProgress;
+use crate::stats::{DriveStats, Load, Tempo};
 
 /// Who writes the journal below `chunks/`.
 pub const CHUNK_JOURNAL_OWNER: OwnerKind = OwnerKind(*b"chunks\0\0");
@@ -59,10 +62,14 @@ struct Core {
     /// asks the index again, and so neither takes a punched record for damage nor remembers the head of a deleted chunk.
     deletes: AtomicU64,
     shell: Shell,
-    reads: Arc<Semaphore>,
+    reads: Line,
+    reads_max: usize,
     /// In blocks of records that are queued or being written.
-    room: Arc<Semaphore>,
+    room: Line,
     room_blocks: u32,
+    clock: Arc<dyn Clock>,
+    tempo: Tempo,
+    scrub: Arc<Mutex<ScrubProgress>>,
 }
 
 /// What the index holds, kept in step with it.
@@ -84,8 +91,10 @@ impl Drive {
         let id = dir.identity().drive;
         let failed = |source| OpenError::Journal { drive: id, source: Box::new(source) };
         let space = dir.files().space(dir.path()).map_err(|source| OpenError::Space { drive: id, source })?;
+        let timer = clock.clone();
         let journal_options = Options {
             segment_bytes: options.segment_bytes(space.total_bytes),
+            segment_bytes_first: options.segment_bytes_first(),
             reserve_bytes: options.reserve_bytes(space.total_bytes),
             open_files_max: OPEN_SEGMENTS_MAX,
             ..Options::new(CHUNK_JOURNAL_OWNER, clock, entropy)
@@ -106,9 +115,13 @@ impl Drive {
             ledger: Mutex::new(Ledger { chunks, live_bytes }),
             deletes: AtomicU64::new(0),
             shell: options.shell,
-            reads: Arc::new(Semaphore::new(options.reads_max.max(1))),
-            room: Arc::new(Semaphore::new(room_blocks as usize)),
+            reads: Line::new(options.reads_max.max(1), options.waiting_max),
+            reads_max: options.reads_max.max(1),
+            room: Line::new(room_blocks as usize, options.waiting_max),
             room_blocks,
+            clock: timer,
+            tempo: Tempo::default(),
+            scrub: Arc::default(),
         };
         Ok(Arc::new(Self { core: Arc::new(core), report }))
     }
@@ -121,6 +134,41 @@ impl Drive {
     /// Its directory, which stays locked as long as this drive lives.
     pub fn dir(&self) -> &Arc<DriveDir> {
         &self.core.dir
+    }
+
+    /// What it can say about itself, in figures.
+    pub fn stats(&self) -> DriveStats {
+        let core = &*self.core;
+        let scrub = *core.scrub.lock().unwrap_or_else(PoisonError::into_inner);
+        let queued_blocks = (core.room_blocks as usize).saturating_sub(core.room.free());
+        DriveStats {
+            chunks: core.ledger().chunks,
+            accounts: core.journal.usage().into(),
+            errors: core.condition.errors(),
+            load: Load {
+                queued_bytes: queued_blocks as u64 * cairn_journal::BLOCK_BYTES,
+                puts_waiting: core.room.waiting(),
+                reads_under_way: core.reads_max.saturating_sub(core.reads.free()),
+                reads_waiting: core.reads.waiting(),
+            },
+            latencies: core.tempo.latencies(),
+            scrub: (scrub.pass > 0).then_some(scrub),
+        }
+    }
+
+    /// Where a scrub of this drive says how far it is.
+    pub(crate) fn scrub_progress(&self) -> Arc<Mutex<ScrubProgress>> {
+        self.core.scrub.clone()
+    }
+
+    pub(crate) async fn load_scrub_position(&self) -> Result<ScrubProgress, ChunkError> {
+        let loaded = self.core.on_a_reading_thread(|core| Ok(ScrubProgress::load(&core.dir))).await?;
+        loaded.map_err(|error| self.core.unavailable(error.to_string()))
+    }
+
+    pub(crate) async fn store_scrub_position(&self, position: ScrubProgress) -> Result<(), ChunkError> {
+        let stored = self.core.on_a_reading_thread(move |core| Ok(position.store(&core.dir))).await?;
+        stored.map_err(|error| self.core.unavailable(error.to_string()))
     }
 
     /// Makes deletes durable that were not yet, so that a crash does not bring back what they named. Puts are durable
@@ -167,6 +215,20 @@ impl Core {
         })
     }
 
+    /// Counts how long something took, where it came to an answer.
+    async fn timed<T>(
+        &self,
+        histogram: &Histogram,
+        call: impl Future<Output = Result<T, ChunkError>>,
+    ) -> Result<T, ChunkError> {
+        let began = self.clock.elapsed();
+        let answer = call.await;
+        if answer.is_ok() {
+            histogram.record(self.clock.elapsed().since(began));
+        }
+        answer
+    }
+
     fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,27 +245,31 @@ impl ChunkStore for Drive {
     }
 
     fn put(&self, chunk: ChunkRecord) -> BoxFuture<'_, Result<(), ChunkError>> {
-        Box::pin(self.core.put(chunk))
+        Box::pin(self.core.timed(&self.core.tempo.put, self.core.put(chunk)))
     }
 
     fn get(&self, name: ChunkName, range: Range<u32>) -> BoxFuture<'_, Result<ChunkSlice, ChunkError>> {
-        Box::pin(self.core.get(name, range))
+        Box::pin(self.core.timed(&self.core.tempo.get, self.core.get(name, range)))
     }
 
     fn head(&self, name: ChunkName) -> BoxFuture<'_, Result<Arc<ChunkHead>, ChunkError>> {
-        Box::pin(self.core.head(name))
+        Box::pin(self.core.timed(&self.core.tempo.head, self.core.head(name)))
     }
 
     fn read_back(&self, name: ChunkName) -> BoxFuture<'_, Result<Arc<ChunkHead>, ChunkError>> {
-        Box::pin(self.core.read_back(name))
+        Box::pin(self.core.timed(&self.core.tempo.read_back, self.core.read_back(name)))
     }
 
     fn delete(&self, name: ChunkName) -> BoxFuture<'_, Result<bool, ChunkError>> {
-        Box::pin(self.core.delete(name))
+        Box::pin(self.core.timed(&self.core.tempo.delete, self.core.delete(name)))
     }
 
     fn list(&self, after: Option<ChunkName>, limit: usize) -> BoxFuture<'_, Result<Vec<ChunkStat>, ChunkError>> {
-        Box::pin(self.core.list(after, limit))
+        Box::pin(self.core.timed(&self.core.tempo.list, self.core.list(after, limit)))
+    }
+
+    fn latencies(&self) -> Latencies {
+        self.core.tempo.latencies()
     }
 
     fn health(&self) -> DriveHealth {

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cairn_core::{ClusterId, DriveId};
+use cairn_journal::files::fitness::Fitness;
 use cairn_journal::files::{File, Files};
 
 use crate::enlistment::Enlistment;
@@ -31,10 +32,11 @@ const CHUNKS: &str = "chunks";
 const LOG: &str = "log";
 const RUNS: &str = "runs";
 const INDEX: &str = "index";
+const SCRUB: &str = "scrub.position";
 
 /// Everything that this release puts into a drive's directory, `.new` files of an interrupted write included. A
 /// filesystem's own `lost+found` is nobody's data.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 15] = [
     IDENTITY,
     "drive.json.new",
     SECRET,
@@ -46,6 +48,9 @@ const KNOWN: [&str; 12] = [
     LOG,
     RUNS,
     INDEX,
+    SCRUB,
+    "scrub.position.new",
+    Fitness::PROBE,
     "lost+found",
 ];
 
@@ -355,6 +360,25 @@ impl DriveDir {
     /// Where runs of rows lie.
     pub fn runs(&self) -> PathBuf {
         self.path.join(RUNS)
+    }
+
+    /// What was noted of a scrub, as it stands there; none where nothing was, or something longer than `bytes_max`.
+    pub(crate) fn read_scrub_position(&self, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        match read_small(&*self.files, &self.path.join(SCRUB), bytes_max) {
+            Ok(bytes) => Ok(bytes),
+            Err(DirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(DirError::Io { source, .. }) => Err(source),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Notes how far a scrub is, whole or not at all.
+    pub(crate) fn write_scrub_position(&self, bytes: Vec<u8>) -> io::Result<()> {
+        match write_whole(&*self.files, &self.path, SCRUB, bytes) {
+            Err(DirError::Io { source, .. }) => Err(source),
+            Err(error) => Err(io::Error::other(error)),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Where chunk index generations lie.

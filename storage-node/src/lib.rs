@@ -14,7 +14,10 @@
 //! - [`drive`]: the store itself; `drive/write.rs` says what happens before a put is acknowledged
 //! - [`reconcile`]: a start: the journal is the truth, the index follows
 //! - [`index`]: chunk name to place, in memory or in sled
-//! - `head_cache`, `name_locks`, `condition`, `verify`: the drive's parts
+//! - [`scrub`]: everything read back from the device, on a schedule
+//! - [`stats`]: where the bytes are, what is under way, how long things take
+//! - [`failed_drive`]: what stands in for a drive that could not be opened
+//! - `head_cache`, `name_locks`, `condition`, `line`, `verify`: the drive's parts
 //! - [`conformance`]: what every chunk store must do
 //!
 //! Words:
@@ -23,27 +26,34 @@
 //! - **twin**: a second record of one name, left by a lost punch; one of them is given back at the next start
 //! - **generation**: one database of an index; a broken one is put away and another begun
 //!
-//! Deliberately absent: scrub (a planner's affair, which reads back through [`cairn_core::ChunkStore`]), the network (a remote
-//! drive implements the same trait and passes the same suite), and any memory of what a chunk is for.
+//! Deliberately absent: the network (a remote drive implements the same trait and passes the same suite), and any memory of
+//! what a chunk is for. A scrub finds damage and tells; what is done about it is repair's affair.
 
 mod condition;
 pub mod conformance;
 pub mod drive;
 pub mod drive_dir;
 pub mod enlistment;
+pub mod failed_drive;
 mod head_cache;
 pub mod identity;
 pub mod index;
+mod line;
 mod name_locks;
 pub mod options;
 pub mod reconcile;
+pub mod scrub;
 pub mod secret;
+pub mod stats;
 mod verify;
 
 pub use drive::Drive;
 pub use drive_dir::{DirError, DriveDir, Inspect};
 pub use enlistment::{Enlistment, Membership};
+pub use failed_drive::FailedDrive;
 pub use identity::{Formation, Identity, Slot};
 pub use options::{DriveOptions, IndexKind};
 pub use reconcile::{OpenError, OpenReport};
+pub use scrub::{DamageSink, Scrub, ScrubConfig, ScrubProgress};
 pub use secret::ClusterSecret;
+pub use stats::{Accounts, DriveStats, Load};

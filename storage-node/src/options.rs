@@ -24,7 +24,7 @@ pub struct DriveOptions {
     pub shell: Shell,
     /// Where the chunk index is kept.
     pub index: IndexKind,
-    /// How long the journal's segments are; `None`: what fits the drive's size.
+    /// How long the journal's segments are; `None`: what fits the drive's size, and shorter while little is on it.
     pub segment_bytes: Option<u64>,
     /// What the chunk journal leaves free for the operation log, the runs and one segment more; `None`: a segment and a
     /// twentieth of the drive, at most 1 GiB.
@@ -35,6 +35,9 @@ pub struct DriveOptions {
     pub head_cache_bytes: usize,
     /// How many reads may wait for the device at a time. More would not make a disk faster, and each holds a thread.
     pub reads_max: usize,
+    /// How many puts may wait for room in the queue, and how many reads for their turn; who comes then is told that the
+    /// drive is busy. What a caller brings stays in memory while he waits, so a drive that hangs must not gather them.
+    pub waiting_max: usize,
     /// So many failed reads or punches make the drive read-only. A single failed write does.
     pub faults_max: u64,
 }
@@ -49,6 +52,7 @@ impl Default for DriveOptions {
             queue_bytes: JournalHandle::QUEUE_BYTES,
             head_cache_bytes: 8 << 20,
             reads_max: 16,
+            waiting_max: 1024,
             faults_max: 16,
         }
     }
@@ -61,6 +65,10 @@ impl DriveOptions {
     pub(crate) fn segment_bytes(&self, drive_bytes: u64) -> u64 {
         const { assert!(Self::SEGMENT_BYTES_MIN > CHUNK_BYTES_MAX as u64 + 2 * MIB) };
         self.segment_bytes.unwrap_or_else(|| Options::segment_bytes_for(drive_bytes).max(Self::SEGMENT_BYTES_MIN))
+    }
+
+    pub(crate) fn segment_bytes_first(&self) -> u64 {
+        self.segment_bytes.unwrap_or(Self::SEGMENT_BYTES_MIN)
     }
 
     pub(crate) fn reserve_bytes(&self, drive_bytes: u64) -> u64 {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use cairn_core::{ChunkName, DriveId};
 use cairn_journal::files::Files;
+use cairn_journal::files::fitness::Fitness;
 use cairn_journal::{
     BodyReader, Damage, DamageKind, Journal, JournalError, Options, Owner, Place, RecordHead, RecordInfo, Recovery,
 };
@@ -38,6 +39,8 @@ pub struct OpenReport {
     pub twins: u64,
     /// Why an index was thrown away and built anew, if one was.
     pub index_rebuilt: Option<String>,
+    /// What its filesystem can do; none where that could not be tried, as on a full one.
+    pub fitness: Option<Fitness>,
 }
 
 /// Why a drive could not be opened. Its directory is as it was, but for what the journal's recovery settled.
@@ -50,6 +53,14 @@ pub enum OpenError {
         drive: DriveId,
         /// Why.
         source: Box<JournalError>,
+    },
+    /// Its directory does not answer. The drive has failed, or is not mounted as it should be.
+    #[error("the directory of drive {drive} cannot be used: {why}")]
+    Directory {
+        /// Which drive.
+        drive: DriveId,
+        /// What it answered.
+        why: String,
     },
     /// The filesystem does not say how much room it has. The drive has failed, or is not mounted.
     #[error("the filesystem of drive {drive} cannot be asked for its space")]
@@ -84,12 +95,14 @@ pub(crate) struct Agreed {
 /// Opens the journal and an index that agrees with it. Blocks.
 pub(crate) fn open(dir: &DriveDir, kind: IndexKind, options: &Options) -> Result<Agreed, OpenError> {
     let drive = dir.identity().drive;
+    let fitness = examine(dir);
     let mut rebuilt = None;
     let mut candidate = Candidate::first(dir, kind, &mut rebuilt);
     loop {
         match attempt(drive, dir.files(), dir, options, candidate)? {
             Ok(mut agreed) => {
                 agreed.report.index_rebuilt = rebuilt;
+                agreed.report.fitness = fitness;
                 return Ok(agreed);
             }
             Err(failed) => {
@@ -97,6 +110,25 @@ pub(crate) fn open(dir: &DriveDir, kind: IndexKind, options: &Options) -> Result
                 candidate = Candidate::next(dir, kind, failed.number, &failed.why);
                 rebuilt = Some(failed.why);
             }
+        }
+    }
+}
+
+/// Tries the filesystem at each start, since a directory may have been moved to another one. That it cannot be tried is no
+/// reason not to open the drive: the journal will say what matters.
+fn examine(dir: &DriveDir) -> Option<Fitness> {
+    let drive = dir.identity().drive;
+    match Fitness::examine(&**dir.files(), dir.path()) {
+        Ok(fitness) => {
+            for lacks in fitness.lacks() {
+                tracing::warn!(%drive, path = %dir.path().display(), lacks, "the filesystem is not as fit as it could be");
+            }
+            Some(fitness)
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(%drive, error, "what the filesystem can do could not be tried");
+            None
         }
     }
 }
@@ -185,6 +217,7 @@ fn attempt(
         foreign_records: told.foreign_records,
         twins: told.twins.len() as u64,
         index_rebuilt: None,
+        fitness: None,
     };
     let (chunks, live_bytes) = (told.chunks, told.live_bytes);
     Ok(Ok(Agreed { journal, index: told.candidate.index, chunks, live_bytes, report }))

@@ -167,9 +167,15 @@ fn a_damaged_record_is_an_error_when_it_is_read() {
     files.flip_bit(&segment_path(1), place.offset + 90, 1).unwrap();
     let error = journal.reader().read_record(place, &name(1)).unwrap_err();
     assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
-    assert!(matches!(journal.punch(place, &name(1)), Err(JournalError::Damaged { .. })));
     files.fail_next(Operation::Read, ".segment");
     assert!(matches!(journal.reader().read(place, 0..1), Err(JournalError::Io { .. })));
+    // What is listed under that name can be given back all the same, and nothing else.
+    assert!(matches!(journal.punch(place, &name(2)), Err(JournalError::Damaged { .. })));
+    let shorter = Place { length: place.length - 1, ..place };
+    assert!(matches!(journal.punch(shorter, &name(1)), Err(JournalError::Damaged { .. })));
+    assert!(journal.punch(place, &name(1)).unwrap());
+    assert!(matches!(journal.reader().read_head(place, &name(1)), Err(JournalError::Gone(_))));
+    check_usage(&journal, &files);
 }
 
 #[test]

@@ -99,6 +99,35 @@ fn segments_roll_seal_and_go_when_they_are_empty() {
     journal.append_group(vec![append(99, 10)]).unwrap();
 }
 
+#[test]
+fn what_is_set_aside_stays_small_beside_what_lives() {
+    let files = FaultyFiles::new(1, FaultPlan { capacity_bytes: 1 << 30, ..FaultPlan::default() });
+    let options = || Options { segment_bytes_first: 1 << 20, ..options(1, 8 << 20) };
+    let (mut journal, ..) = try_open(&files, options()).unwrap();
+    let mut number = 0;
+    let mut lengths = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        journal.append_group((0..4).map(|_| append(post_increment(&mut number), 250_000)).collect()).unwrap();
+        let usage = journal.usage();
+        assert!(usage.unused_bytes <= (usage.live_bytes / 16).next_multiple_of(1 << 20), "{usage:?}");
+        let last = *journal.reader().segments().last().unwrap();
+        lengths.insert(segment_file(&files, last).len().unwrap());
+    }
+    assert!(lengths.len() > 2, "they grow: {lengths:?}");
+    check_usage(&journal, &files);
+    // One that would not fit into the next one gets a longer one.
+    journal.append_group(vec![append(1 << 40, 7 << 20)]).unwrap();
+    drop(journal);
+    let (journal, recovery, _) = try_open(&files, options()).unwrap();
+    assert_eq!(recovery.records, number + 1);
+    check_usage(&journal, &files);
+}
+
+fn post_increment(number: &mut u64) -> u64 {
+    *number += 1;
+    *number - 1
+}
+
 fn check_read(journal: &Journal, places: &[Place], number: usize) {
     check_record(journal, places[number], number as u64, 10_000);
 }

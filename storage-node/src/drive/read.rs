@@ -15,6 +15,7 @@ use cairn_journal::{JournalError, Place, RecordHead, Shell};
 
 use super::Core;
 use crate::head_cache::Known;
+use crate::line::TooLong;
 use crate::verify::{self, Unsound, record_name};
 
 /// Longer reads go to a reading thread even when the kernel has the bytes: copying them would hold up the others on
@@ -205,15 +206,14 @@ impl Core {
 
     /// Runs a call that may wait for the device. Whoever waits for a thread waits here, in the queue of its own drive,
     /// so that a slow disk holds up no reads of another.
-    async fn on_a_reading_thread<T: Send + 'static>(
+    pub(super) async fn on_a_reading_thread<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Self) -> Result<T, ChunkError> + Send + 'static,
     ) -> Result<T, ChunkError> {
         if self.shell == Shell::Task {
             return read(self);
         }
-        let slot = self.reads.clone().acquire_owned().await;
-        let slot = slot.map_err(|_| self.unavailable("closed".to_owned()))?;
+        let slot = self.reads.enter(1).await.map_err(|TooLong| ChunkError::Busy(self.id))?;
         let core = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let answer = read(&core);

@@ -3,7 +3,9 @@
 mod crashes;
 mod faults;
 mod indexes;
+mod model;
 mod races;
+mod sick;
 mod suite;
 
 use std::path::{Path, PathBuf};

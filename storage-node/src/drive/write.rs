@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Core, blocks};
 use crate::head_cache::Known;
+use crate::line::TooLong;
 use crate::name_locks::NameGuard;
 use crate::verify::record_name;
 
@@ -54,8 +55,7 @@ impl Core {
     /// All of a chunk's room at once, as invariant 14 asks. A chunk longer than the queue takes all of it.
     async fn room_for(&self, append: &Append) -> Result<OwnedSemaphorePermit, ChunkError> {
         let wanted = blocks(append.stored_bytes()).min(self.room_blocks);
-        let room = self.room.clone().acquire_many_owned(wanted).await;
-        room.map_err(|_| self.unavailable("closed".to_owned()))
+        self.room.enter(wanted).await.map_err(|TooLong| ChunkError::Busy(self.id))
     }
 
     /// A chunk of that name is here. A retry is answered as the first attempt was; a name is never used twice, so
