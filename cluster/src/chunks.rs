@@ -1,9 +1,9 @@
 //! A drive of another node, behind the same trait as one of our own.
 //!
 //! ```text
-//! RemoteDrive --- put, get, read back: bulk ------> ChunkService --> Drives --> the drive
-//!     |       --- head, delete, list, health: control -->  |
-//!     +--- what the drive last said of its health <--------+  (beside every answer that may change it)
+//! RemoteDrive --- put, get, read back: bulk ----------> ChunkService --> Drives --> the drive
+//!     |       --- head, delete, list, digest, health: control --> |
+//!     +--- what the drive last said of its health <---------------+  (beside every answer that may change it)
 //! ```
 //!
 //! Chunk bytes travel outside the message's tag, because the chunk's head, which is under it, holds the hash of every

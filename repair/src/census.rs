@@ -12,17 +12,19 @@
 //! names is collected while the view is held (invariant 7). What is missing is missing. An orphan is only a suspicion:
 //! its write may still be under way, and the state machine judges that when it is condemned.
 //!
-//! All drives are listed side by side, each page within a bounded time. What lies on a drive that does not answer is
+//! A drive that holds exactly what the rows name in a range says so with one hash; only where it does not agree are its
+//! names read ([`inventory`]). So a census of a healthy cluster moves a few bytes for each thousand stripes and drive.
+//!
+//! All drives are asked side by side, each answer within a bounded time. What lies on a drive that does not answer is
 //! *unknown*: it counts as at risk and not as missing, and nothing is rebuilt before the log says that the drive is lost.
+
+mod inventory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
 
-use cairn_core::chunk_store::ChunkStat;
 use cairn_core::units::GIB;
-use cairn_core::{ChunkError, ChunkName, DriveId, Drives, Geometry, StripeId, WallTime, WriteId};
+use cairn_core::{ChunkName, DriveId, Drives, Geometry, StripeId, WallTime, WriteId};
 use cairn_machine::row::{Row, Table, table_end};
 use cairn_machine::rows::garbage::{GarbageKey, GarbageRow};
 use cairn_machine::rows::profile::{ProfileId, ProfileRow};
@@ -31,6 +33,7 @@ use cairn_machine::rows::topology::{DriveRow, DriveState};
 use cairn_machine::{RowError, RowSource};
 use futures::future::join_all;
 
+use self::inventory::{Held, Holder, Range, last_name, names_by_drive};
 use crate::config::RepairConfig;
 use crate::error::RepairError;
 use crate::meter::Redundancy;
@@ -85,10 +88,10 @@ pub async fn take(rows: &(impl RowSource + Sync), scope: Scope<'_>) -> Result<Ce
     let Scope { drives, damaged, now, config } = scope;
     let standard = standard(rows)?;
     let states = drive_states(rows)?;
-    let mut listings: BTreeMap<DriveId, Listing> = states
+    let mut holders: BTreeMap<DriveId, Holder> = states
         .iter()
         .filter(|(_, row)| matches!(row.state, DriveState::Active | DriveState::Draining))
-        .map(|(&id, _)| (id, Listing::default()))
+        .map(|(&id, _)| (id, Holder::Answers))
         .collect();
     let garbage = garbage_names(rows)?;
     let mut census = Census::default();
@@ -98,10 +101,17 @@ pub async fn take(rows: &(impl RowSource + Sync), scope: Scope<'_>) -> Result<Ce
         let last = page.last().map(|(id, _)| *id);
         let until = (page.len() == PAGE).then_some(last).flatten();
         let patience = config.drive_patience;
-        let listed = listings
-            .iter_mut()
-            .map(|(&drive, listing)| async move { (drive, listing.up_to(drives, drive, until, patience).await) });
-        let mut held: BTreeMap<DriveId, BTreeMap<ChunkName, ChunkStat>> = join_all(listed).await.into_iter().collect();
+        let range = Range { after: after.map(last_name), until: until.map(last_name) };
+        let mut named = names_by_drive(&page);
+        let looked = holders.iter_mut().map(|(&drive, holder)| {
+            let expected = named.remove(&drive).unwrap_or_default();
+            async move { (drive, holder.look(drives, drive, range, expected, patience).await) }
+        });
+        let held: BTreeMap<DriveId, Held> = join_all(looked).await.into_iter().collect();
+        for held in held.values() {
+            census.redundancy.ranges_compared += u64::from(!matches!(held, Held::Unknown));
+            census.redundancy.ranges_listed += u64::from(matches!(held, Held::Otherwise { .. }));
+        }
         // After the first page: a drive of another node that has just answered is known to be there.
         let fitting = fitting.get_or_insert_with(|| {
             let takes = |drive| drives.get(drive).is_ok_and(|store| store.health().writable.is_ok());
@@ -111,21 +121,18 @@ pub async fn take(rows: &(impl RowSource + Sync), scope: Scope<'_>) -> Result<Ce
             let (mut missing, mut unreachable) = (Vec::new(), 0);
             for (position, placed) in (0u8..).zip(&row.positions) {
                 let name = ChunkName { stripe: *id, position, write: placed.write };
-                let there = held.get_mut(&placed.drive).is_some_and(|chunks| chunks.remove(&name).is_some());
-                if there && !damaged.contains(&(*id, position)) {
-                    continue;
-                }
-                // A drive that does not answer is left to the log: it says when the drive is lost.
-                if !there && listings.get(&placed.drive).is_some_and(|listing| listing.unreachable) {
-                    unreachable += 1;
-                } else {
-                    missing.push(position);
+                match held.get(&placed.drive) {
+                    // A drive that does not answer is left to the log: it says when the drive is lost.
+                    Some(Held::Unknown) => unreachable += 1,
+                    Some(held) if held.has(&name) && !damaged.contains(&(*id, position)) => {}
+                    _ => missing.push(position),
                 }
             }
             census.plan_for(rows, fitting, *id, row, &missing, unreachable)?;
         }
-        for (drive, chunks) in held {
-            for chunk in chunks.into_keys().filter(|chunk| !garbage.contains(&(drive, *chunk))) {
+        for (drive, held) in held {
+            let Held::Otherwise { unnamed, .. } = held else { continue };
+            for chunk in unnamed.into_iter().filter(|chunk| !garbage.contains(&(drive, *chunk))) {
                 census.redundancy.orphans_suspected += 1;
                 census.plan.condemn(Orphan { chunk, drive });
             }
@@ -135,7 +142,7 @@ pub async fn take(rows: &(impl RowSource + Sync), scope: Scope<'_>) -> Result<Ce
         }
         after = last;
     }
-    census.redundancy.drives_unlisted = listings.values().filter(|listing| listing.unreachable).count() as u64;
+    census.redundancy.drives_unlisted = holders.values().filter(|holder| **holder == Holder::Silent).count() as u64;
     census.plan.order();
     if census.redundancy.drives_unlisted > 0 {
         // A drive that does not answer is back soon, or declared lost soon. What fits until then is not worth moving data.
@@ -209,53 +216,6 @@ pub(crate) fn standard(rows: &impl RowSource) -> Result<Geometry, RowError> {
     Ok(row.geometry)
 }
 
-/// What a drive holds, read page by page in step with the stripes.
-#[derive(Debug, Default)]
-struct Listing {
-    ahead: BTreeMap<ChunkName, ChunkStat>,
-    after: Option<ChunkName>,
-    exhausted: bool,
-    unreachable: bool,
-}
-
-impl Listing {
-    /// Chunks of stripes up to and including `until`; all that are left without it.
-    async fn up_to(
-        &mut self,
-        drives: &Drives,
-        drive: DriveId,
-        until: Option<StripeId>,
-        patience: Duration,
-    ) -> BTreeMap<ChunkName, ChunkStat> {
-        let past = |last: &ChunkName| until.is_some_and(|until| last.stripe > until);
-        while !self.exhausted && !self.ahead.last_key_value().is_some_and(|(last, _)| past(last)) {
-            let page = match drives.get(drive) {
-                Ok(store) => match tokio::time::timeout(patience, store.list(self.after, PAGE)).await {
-                    Ok(page) => page,
-                    Err(_) => Err(ChunkError::Unavailable(drive, Arc::from("it takes too long for an answer"))),
-                },
-                Err(error) => Err(error),
-            };
-            match page {
-                Ok(page) => {
-                    self.exhausted = page.len() < PAGE;
-                    self.after = page.last().map(|stat| stat.name);
-                    self.ahead.extend(page.into_iter().map(|stat| (stat.name, stat)));
-                }
-                Err(error) => {
-                    tracing::warn!(%drive, %error, "a drive cannot be listed");
-                    self.exhausted = true;
-                    self.unreachable = true;
-                }
-            }
-        }
-        let Some(until) = until else { return std::mem::take(&mut self.ahead) };
-        let least = WriteId { session: cairn_core::SessionId(0), counter: 0 };
-        let behind = self.ahead.split_off(&ChunkName { stripe: after_stripe(until), position: 0, write: least });
-        std::mem::replace(&mut self.ahead, behind)
-    }
-}
-
 /// The least stripe id greater than this one.
 fn after_stripe(StripeId(write): StripeId) -> StripeId {
     let next = u128::from_be_bytes(write.to_bytes()).saturating_add(1);
@@ -312,3 +272,6 @@ pub(crate) fn scan_table<R: Row>(
 pub(crate) fn damaged(key: &[u8], what: &str) -> RowError {
     RowError::Damaged { key: format!("{key:02x?}"), what: format!("malformed {what}") }
 }
+
+#[cfg(test)]
+mod tests;

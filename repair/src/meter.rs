@@ -42,6 +42,10 @@ pub struct Redundancy {
     pub drives_unlisted: u64,
     /// Chunks that no stripe named when the rows were read: orphans, or writes under way.
     pub orphans_suspected: u64,
+    /// Ranges of names on a drive that were compared by their hash.
+    pub ranges_compared: u64,
+    /// Those of them that did not agree, so that the names themselves were read.
+    pub ranges_listed: u64,
 }
 
 impl Redundancy {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_core::chunk_store::{ChunkStat, DriveHealth};
+use cairn_core::chunk_store::{ChunkStat, DriveHealth, RangeDigest};
 use cairn_core::{ChunkError, ChunkHead, ChunkName, ChunkRecord, ChunkSlice, ChunkStore, DriveId, NodeId};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -204,6 +204,19 @@ impl ChunkStore for RemoteDrive {
 
     fn list(&self, after: Option<ChunkName>, limit: usize) -> BoxFuture<'_, Result<Vec<ChunkStat>, ChunkError>> {
         self.listing(after, limit).boxed()
+    }
+
+    fn digest(
+        &self,
+        after: Option<ChunkName>,
+        until: Option<ChunkName>,
+    ) -> BoxFuture<'_, Result<RangeDigest, ChunkError>> {
+        async move {
+            let bounds = wire::encode_bounds(after, until);
+            let (digest, _) = self.ask(Class::Control, wire::DIGEST, &[&bounds], Payload::empty()).await?;
+            wire::decode_digest(&digest).map_err(|malformed| self.malformed(malformed))
+        }
+        .boxed()
     }
 
     fn health(&self) -> DriveHealth {

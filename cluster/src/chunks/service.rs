@@ -69,6 +69,11 @@ impl ChunkService {
                     Err(error) => self.changed(store, Err(error)),
                 })
             }
+            wire::DIGEST => {
+                let (after, until) = wire::decode_bounds(&rest)?;
+                let digest = store.digest(after, until).await;
+                Ok(self.changed(store, digest.map(|digest| wire::encode_digest(&digest))))
+            }
             wire::HEALTH => Ok(self.changed(store, Ok(Bytes::new()))),
             _ => Err(Declined::NoMethod.into()),
         }

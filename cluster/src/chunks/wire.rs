@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_core::chunk_store::{ChunkStat, DriveHealth};
+use cairn_core::chunk_store::{ChunkStat, DriveHealth, RangeDigest};
 use cairn_core::{ChunkError, ChunkName, DriveId};
 use minicbor::{Decode, Encode};
 
@@ -17,6 +17,7 @@ pub(super) const READ_BACK: Method = Method(4);
 pub(super) const DELETE: Method = Method(5);
 pub(super) const LIST: Method = Method(6);
 pub(super) const HEALTH: Method = Method(7);
+pub(super) const DIGEST: Method = Method(8);
 
 /// The longest page of a listing that is asked for at once: below 3 MiB.
 pub(super) const PAGE_MAX: usize = 65_536;
@@ -91,6 +92,43 @@ pub(super) fn decode_page(bytes: &[u8]) -> Result<(Option<ChunkName>, usize), Ma
         [] => Ok((None, limit)),
         name => Ok((Some(decode_name(name)?), limit)),
     }
+}
+
+/// Which part of a listing a digest is wanted of: one byte says which of the two bounds follow it.
+pub(super) fn encode_bounds(after: Option<ChunkName>, until: Option<ChunkName>) -> Vec<u8> {
+    let mut bytes = vec![u8::from(after.is_some()) | u8::from(until.is_some()) << 1];
+    bytes.extend(after.into_iter().chain(until).flat_map(ChunkName::to_bytes));
+    bytes
+}
+
+/// The inverse of [`encode_bounds`].
+pub(super) fn decode_bounds(bytes: &[u8]) -> Result<(Option<ChunkName>, Option<ChunkName>), Malformed> {
+    let malformed = Malformed("bounds");
+    let (&which, names) = bytes.split_first().ok_or(malformed)?;
+    let mut names = names.chunks(ChunkName::BYTES);
+    let mut next = |is_there: bool| match is_there {
+        true => names.next().and_then(ChunkName::from_slice).map(Some).ok_or(malformed),
+        false => Ok(None),
+    };
+    let bounds = (next(which & 1 != 0)?, next(which & 2 != 0)?);
+    if which > 3 || names.next().is_some() {
+        return Err(malformed);
+    }
+    Ok(bounds)
+}
+
+/// What a part of a listing amounts to.
+pub(super) fn encode_digest(digest: &RangeDigest) -> Bytes {
+    Bytes::from([&digest.chunks.to_be_bytes()[..], &digest.hash].concat())
+}
+
+/// The inverse of [`encode_digest`].
+pub(super) fn decode_digest(bytes: &[u8]) -> Result<RangeDigest, Malformed> {
+    let digest = || {
+        let (chunks, hash) = bytes.split_at_checked(8)?;
+        Some(RangeDigest { chunks: u64::from_be_bytes(chunks.try_into().ok()?), hash: hash.try_into().ok()? })
+    };
+    digest().ok_or(Malformed("digest"))
 }
 
 /// A page of a listing.
@@ -301,6 +339,15 @@ mod tests {
             prop_assert_eq!(decode_range(&encode_range(&name, &(start..end))), Ok((name, start..end)));
             prop_assert_eq!(decode_page(&encode_page(Some(name), limit)), Ok((Some(name), limit)));
             prop_assert_eq!(decode_page(&encode_page(None, limit)), Ok((None, limit)));
+            for (after, until) in [(None, None), (Some(name), None), (None, Some(name)), (Some(name), Some(name))] {
+                let bounds = encode_bounds(after, until);
+                prop_assert_eq!(decode_bounds(&bounds), Ok((after, until)));
+                prop_assert!(decode_bounds(&bounds[..bounds.len() - 1]).is_err());
+                prop_assert!(decode_bounds(&[&bounds[..], b"x"].concat()).is_err());
+            }
+            let digest = RangeDigest { chunks: a, hash: [position; 16] };
+            prop_assert_eq!(decode_digest(&encode_digest(&digest)), Ok(digest));
+            prop_assert!(decode_digest(&encode_digest(&digest)[1..]).is_err());
             let stats = [ChunkStat { name, stored_bytes: a }, ChunkStat { name, stored_bytes: !a }];
             prop_assert_eq!(decode_stats(&encode_stats(&stats)).unwrap(), stats);
             let (drive, rest) = split_drive(about(DriveId(a), &[b"re", b"st"])).unwrap();
@@ -323,6 +370,7 @@ mod tests {
         #[test]
         fn foreign_bytes_are_refused_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = (decode_range(&bytes).is_ok(), decode_page(&bytes).is_ok(), decode_stats(&bytes).is_ok());
+            let _ = (decode_bounds(&bytes).is_ok(), decode_digest(&bytes).is_ok());
             let _ = (decode_answer(DRIVE, &bytes).is_ok(), split_drive(Bytes::from(bytes)).is_ok());
         }
     }
