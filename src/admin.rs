@@ -29,6 +29,8 @@ pub struct Admin {
     pub node: MetadataNode,
     /// The drives.
     pub drives: Arc<Drives>,
+    /// Those of this process that could be opened.
+    pub open: Vec<Arc<cairn_storage_node::Drive>>,
     /// What the repair daemon found and did.
     pub meter: Meter,
     /// What readers reported.
@@ -84,6 +86,7 @@ impl Admin {
         let (metadata, nodes) = nodes::look(&view, &log, self.outlook.as_ref()).map_err(|error| error.to_string())?;
         let sources = Sources {
             drives: &self.drives,
+            open: &self.open,
             meter: &self.meter,
             faults_waiting: self.faults.waiting(),
             metadata,

@@ -10,10 +10,12 @@
 //! once more without the lost ones on its roster: a drive leaves the roster only after the log has said so.
 //!
 //! - [`core`]: directories, the log on them, the metadata behind it; [`root_key`], [`topology`]: what the log is told at a start
+//! - [`own_drives`]: the drives of this process
 //! - [`part`]: under which id a node takes part in the log; [`member`]: the start of a node of a cluster
 
 pub mod core;
 pub mod member;
+pub mod own_drives;
 pub mod part;
 pub mod root_key;
 pub mod topology;
@@ -36,7 +38,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::core::{Core, OwnDrives, Rooms, Seat};
+use self::core::{Core, Rooms, Seat};
+use self::own_drives::OwnDrives;
 use crate::admin::{Admin, Outlook};
 use crate::credentials::Credentials;
 use crate::dev::directories::Plan;
@@ -124,7 +127,7 @@ impl Assembly {
             core = Core::start(&parts, &rooms, Seat::alone(&rooms, true), orders).await?;
             client = core.node.client(SessionKind::Gateway).await?;
         }
-        let own = OwnDrives::open(&parts, &rooms)?;
+        let own = OwnDrives::open(&parts, &rooms, Geometry::standard_for(usize::from(rooms.of())).m())?;
         let drives = own.stores();
         let notices = changes.notices;
         let ground = Ground { core, own, drives, ties: None, outlook: None, client, credentials, notices };
@@ -139,8 +142,10 @@ impl Assembly {
         repair: Option<RepairConfig>,
         gateway: GatewayConfig,
     ) -> anyhow::Result<Self> {
-        let Ground { core, own, drives, ties, outlook, client, credentials, notices } = ground;
+        let Ground { core, mut own, drives, ties, outlook, client, credentials, mut notices } = ground;
+        notices.extend(own.notices().iter().cloned());
         let (faults, meter) = (Arc::new(FaultQueue::default()), Meter::default());
+        own.start_scrubs(parts, &faults);
         let standings = ties.as_ref().map(Ties::standings);
         let daemon = match repair {
             Some(config) => {
@@ -161,6 +166,7 @@ impl Assembly {
             client: client.clone(),
             node: core.node.clone(),
             drives: drives.clone(),
+            open: own.opened().to_vec(),
             meter: meter.clone(),
             faults: faults.clone(),
             outlook,

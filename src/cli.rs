@@ -87,7 +87,7 @@ pub enum NodeCommand {
 /// What can be asked of drives.
 #[derive(Debug, Subcommand)]
 pub enum DriveCommand {
-    /// List the drives: state, what they hold, what is free.
+    /// List the drives: state, what they hold, what is free, how fast they answer, how far the scrub is.
     Ls(AdminArgs),
 }
 

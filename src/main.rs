@@ -55,7 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Drive(DriveCommand::Ls(args)) => {
             let drives = status(&args)?.drives;
-            print(&args, &drives, show::drives(&drives))?;
+            print(&args, &drives, show::drives_in_detail(&drives))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(args) => bench::run(&args),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::status::engine::{Engine, Latency, Scrub};
 use crate::status::{Drive, Node, Status};
 
 /// The status on one screen.
@@ -123,7 +124,62 @@ pub fn drives(drives: &[Drive]) -> String {
             drive.problem.clone().unwrap_or_default(),
         ]);
     }
-    for column in 3..=6 {
+    aligned(table, 3..=6)
+}
+
+/// The same, and what each drive says of itself.
+pub fn drives_in_detail(found: &[Drive]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["DRIVE", "LIVE", "SET ASIDE", "DEAD", "PUT p50/p99", "GET p50/p99", "ERRORS", "SCRUB"]);
+    let open = found.iter().filter_map(|drive| drive.engine.as_ref().map(|engine| (drive, engine)));
+    for (drive, engine) in open.clone() {
+        table.add_row([
+            drive.label.clone(),
+            bytes(engine.live_bytes),
+            bytes(engine.free_bytes),
+            bytes(engine.dead_bytes),
+            latency(engine, "put"),
+            latency(engine, "get"),
+            drive.errors.to_string(),
+            engine.scrub.map_or_else(|| "not begun".to_owned(), |found| scrub(found, engine)),
+        ]);
+    }
+    let mut text = drives(found);
+    if open.clone().next().is_some() {
+        line(&mut text, "");
+        text.push_str(&aligned(table, 1..=6));
+    }
+    for (drive, engine) in open {
+        for lacks in &engine.filesystem_lacks {
+            line(&mut text, &format!("The filesystem of {}: {lacks}", drive.label));
+        }
+    }
+    text
+}
+
+/// Milliseconds, or a dash where nothing was counted.
+fn latency(engine: &Engine, operation: &str) -> String {
+    let millis = |micros: u64| format!("{:.1}", micros as f64 / 1000.0);
+    match engine.latencies.get(operation) {
+        Some(Latency { p50_us, p99_us, .. }) => format!("{}/{} ms", millis(*p50_us), millis(*p99_us)),
+        None => "-".to_owned(),
+    }
+}
+
+fn scrub(found: Scrub, engine: &Engine) -> String {
+    let damaged = if found.damaged > 0 { format!(", {} damaged", found.damaged) } else { String::new() };
+    if found.finished {
+        return format!("pass {} done{damaged}", found.pass);
+    }
+    // What lives changes while the pass runs, so this may be a little off.
+    let percent = (found.bytes * 100 / engine.live_bytes.max(1)).min(99);
+    format!("pass {}, {percent} %{damaged}", found.pass)
+}
+
+/// A table as text, some of its columns to the right.
+fn aligned(mut table: Table, right: std::ops::RangeInclusive<usize>) -> String {
+    for column in right {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -3,9 +3,12 @@
 //! What is said here is counted, not guessed: stripes by the repair daemon's census, drives by the log's ledger, copies of
 //! the log by the log itself. Where something is not known yet, the answer is no.
 
+pub mod engine;
 pub mod nodes;
 
-use cairn_core::{DriveId, Drives};
+use std::sync::Arc;
+
+use cairn_core::{ChunkStore as _, DriveId, Drives};
 use cairn_machine::row::{Row, Table, table_end};
 use cairn_machine::rows::bucket::BucketLedgerRow;
 use cairn_machine::rows::cluster::ClusterRow;
@@ -16,6 +19,8 @@ use cairn_machine::{RowError, RowSource};
 use cairn_repair::Meter;
 use cairn_repair::meter::{Progress, Redundancy};
 use serde::{Deserialize, Serialize};
+
+pub use self::engine::Engine;
 
 /// All of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,6 +166,9 @@ pub struct Drive {
     pub available_bytes: Option<u64>,
     /// Reads and writes that failed since the start.
     pub errors: u64,
+    /// What it says of itself; none where it cannot be asked.
+    #[serde(default)]
+    pub engine: Option<Engine>,
 }
 
 /// What the repair daemon has done and is doing.
@@ -197,6 +205,8 @@ pub struct Repair {
 pub struct Sources<'a> {
     /// The drives that can be asked.
     pub drives: &'a Drives,
+    /// Those of this process that are open, to be asked in detail.
+    pub open: &'a [Arc<cairn_storage_node::Drive>],
     /// What the repair daemon has found and done.
     pub meter: &'a Meter,
     /// What readers reported and nobody has looked at yet.
@@ -212,7 +222,7 @@ pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, Ro
     let (redundancy, progress) = (sources.meter.redundancy(), sources.meter.progress());
     let cluster = ClusterRow::get(rows, &())?;
     let standard = ProfileRow::get(rows, &ProfileId::STANDARD)?;
-    let drives = drives(rows, sources.drives)?;
+    let drives = drives(rows, sources)?;
     let stored = stored(rows)?;
     let mut data = data(&redundancy);
     if stored.bytes_in_metadata > 0 {
@@ -288,20 +298,21 @@ fn reasons(found: &Redundancy, drives: &[Drive], faults_waiting: usize) -> Vec<S
     reasons
 }
 
-fn drives(rows: &impl RowSource, reachable: &Drives) -> Result<Vec<Drive>, RowError> {
+fn drives(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Vec<Drive>, RowError> {
     let mut found = Vec::new();
     for (id, row) in cairn_repair::census::drive_states(rows)? {
         let ledger = DriveLedgerRow::get(rows, &id)?.unwrap_or_default();
         if row.state != DriveState::Removed {
-            found.push(drive(id, row, ledger, reachable));
+            found.push(drive(id, row, ledger, sources));
         }
     }
     found.sort_by(|a, b| (a.label.len(), &a.label, &a.state).cmp(&(b.label.len(), &b.label, &b.state)));
     Ok(found)
 }
 
-fn drive(id: DriveId, row: DriveRow, ledger: DriveLedgerRow, reachable: &Drives) -> Drive {
-    let health = reachable.get(id).map(|store| store.health());
+fn drive(id: DriveId, row: DriveRow, ledger: DriveLedgerRow, sources: &Sources<'_>) -> Drive {
+    let health = sources.drives.get(id).map(|store| store.health());
+    let open = sources.open.iter().find(|open| open.drive() == id);
     let problem = match (&row.state, &health) {
         (DriveState::Lost, _) => None,
         (_, Err(error)) => Some(error.to_string()),
@@ -320,6 +331,7 @@ fn drive(id: DriveId, row: DriveRow, ledger: DriveLedgerRow, reachable: &Drives)
         allocated_bytes: health.as_ref().map(|health| health.allocated_bytes),
         available_bytes: health.as_ref().map(|health| health.available_bytes),
         errors: health.map_or(0, |health| health.errors),
+        engine: open.map(|open| engine::engine(open)),
     }
 }
 

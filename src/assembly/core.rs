@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
-use cairn_core::{ChunkStore, ClusterId, DriveId, Drives, Geometry, NodeId};
+use cairn_core::{ClusterId, DriveId, Geometry, NodeId};
 use cairn_journal::Shell;
 use cairn_metadata::{MetadataNode, NoPeers, NodeConfig, Peers, SessionPolicy, Standing, Work};
 use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Orders, VoterId, copies_wanted};
 use cairn_rows::RowsOptions;
-use cairn_storage_node::{ClusterSecret, Drive, DriveDir, DriveOptions, Formation, Identity, Inspect, Slot};
+use cairn_storage_node::{ClusterSecret, DirError, DriveDir, Formation, Identity, Inspect, Slot};
 
 use crate::assembly::Parts;
 use crate::dev::directories::{self, Plan};
@@ -29,32 +28,53 @@ const OVERLAY_BYTES_MAX: u64 = 16 << 20;
 /// The log that is kept behind the newest run takes at most this part of a drive: one twentieth.
 const HISTORY_SHARE: u64 = 20;
 
-/// What heads of chunks may take of memory, for each drive.
-const HEAD_CACHE_BYTES: usize = 4 << 20;
-
 /// The directories of one server, locked, with what they carry.
 #[derive(Debug)]
 pub struct Rooms {
     dirs: Vec<Arc<DriveDir>>,
+    failing: Vec<Failing>,
     secret: ClusterSecret,
     of: u16,
+}
+
+/// A drive whose directory is there and does not answer.
+#[derive(Debug, Clone)]
+pub struct Failing {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Which one, where it still said so.
+    pub drive: Option<DriveId>,
+    /// What it answered.
+    pub why: String,
 }
 
 impl Rooms {
     /// Opens the drives that are there and formats the fresh ones, as the plan says.
     pub fn open(parts: &Parts, dir: &Path, plan: &Plan) -> anyhow::Result<Self> {
         let mut dirs = Vec::new();
-        for &number in &plan.present {
-            dirs.push(Arc::new(DriveDir::open(parts.files.clone(), &directories::path(dir, number))?));
-        }
-        let like = match plan.like {
-            Some((number, identity)) => {
-                let at = plan.present.iter().position(|&present| present == number);
-                let known = at.and_then(|at| dirs.get(at)).context("a plan follows a drive that is there")?;
-                Some((identity, known.secret().clone()))
-            }
-            None => None,
+        let fail = |number: u16, drive: Option<DriveId>, why: String| Failing {
+            path: directories::path(dir, number),
+            drive,
+            why,
         };
+        let mut failing: Vec<Failing> =
+            plan.failing.iter().map(|(number, why)| fail(*number, None, why.clone())).collect();
+        let most = Geometry::standard_for(usize::from(plan.of)).m();
+        for &(number, identity) in &plan.present {
+            match DriveDir::open(parts.files.clone(), &directories::path(dir, number)) {
+                Ok(opened) => dirs.push(Arc::new(opened)),
+                Err(error @ DirError::Io { .. }) if plan.formed && plan.fresh.len() + failing.len() < most => {
+                    failing.push(fail(number, Some(identity.drive), directories::in_one_line(&error)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // One that knows that the cluster exists, where there is one.
+        let known = dirs.iter().max_by_key(|dir| dir.identity().state == Formation::Formed);
+        let like = known.map(|known| (known.identity(), known.secret().clone()));
+        if like.is_none() && !plan.present.is_empty() {
+            anyhow::bail!("no drive answers");
+        }
         let (cluster, node, secret) = match like {
             Some((identity, secret)) => (identity.cluster, identity.node, secret),
             None => {
@@ -76,7 +96,7 @@ impl Rooms {
             let path = directories::path(dir, number);
             dirs.push(Arc::new(DriveDir::format(parts.files.clone(), &path, identity, &secret)?));
         }
-        Ok(Self { dirs, secret, of: plan.of })
+        Ok(Self { dirs, failing, secret, of: plan.of })
     }
 
     /// Opens the directories of a node of a cluster, and formats those that are fresh.
@@ -124,7 +144,12 @@ impl Rooms {
             let drive = dir.identity().drive;
             anyhow::ensure!(seen.insert(drive), "{} is a copy of another drive", dir.path().display());
         }
-        Ok(Self { dirs, secret: secret.clone(), of: u16::try_from(paths.len()).unwrap_or(u16::MAX) })
+        Ok(Self {
+            dirs,
+            failing: Vec::new(),
+            secret: secret.clone(),
+            of: u16::try_from(paths.len()).unwrap_or(u16::MAX),
+        })
     }
 
     /// The cluster.
@@ -145,6 +170,11 @@ impl Rooms {
     /// The drives' directories.
     pub fn dirs(&self) -> &[Arc<DriveDir>] {
         &self.dirs
+    }
+
+    /// Drives whose directories are there and do not answer.
+    pub fn failing(&self) -> &[Failing] {
+        &self.failing
     }
 
     /// How many drives belong together.
@@ -246,41 +276,6 @@ impl Core {
     /// Stops the voter and its log, and leaves the directories locked: to begin them once more, or to close the drives.
     pub async fn stop(self) -> anyhow::Result<()> {
         Ok(self.node.close().await?)
-    }
-}
-
-/// The drives of this process, open.
-#[derive(Debug)]
-pub struct OwnDrives(Vec<Arc<Drive>>);
-
-impl OwnDrives {
-    /// Opens the chunk stores of every drive.
-    pub fn open(parts: &Parts, rooms: &Rooms) -> anyhow::Result<Self> {
-        let options =
-            DriveOptions { shell: parts.shell, head_cache_bytes: HEAD_CACHE_BYTES, ..DriveOptions::default() };
-        let mut opened = Vec::new();
-        for dir in rooms.dirs() {
-            opened.push(Drive::open(dir.clone(), &options, parts.clock.clone(), parts.entropy.clone())?);
-        }
-        Ok(Self(opened))
-    }
-
-    /// The drives as others use them.
-    pub fn stores(&self) -> Arc<Drives> {
-        Drives::new(self.0.iter().map(|drive| drive.clone() as Arc<dyn ChunkStore>))
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Closes every one, so that the next start has nothing to scan.
-    pub async fn close(self) -> anyhow::Result<()> {
-        for drive in self.0 {
-            drive.close().await?;
-        }
-        Ok(())
     }
 }
 

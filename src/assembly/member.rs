@@ -26,7 +26,8 @@ use cairn_storage_node::{ClusterSecret, Membership};
 use tokio::sync::watch;
 
 use crate::admin::Outlook;
-use crate::assembly::core::{Core, OwnDrives, Rooms, Seat};
+use crate::assembly::core::{Core, Rooms, Seat};
+use crate::assembly::own_drives::OwnDrives;
 use crate::assembly::part::Part;
 use crate::assembly::{Assembly, Ground, Parts, root_key, topology};
 use crate::credentials::Credentials;
@@ -99,7 +100,8 @@ impl Assembly {
     ) -> anyhow::Result<Self> {
         let rooms = Rooms::open_node(&parts, &options.dirs, options.cluster, &options.secret)?;
         let mut part = Part::begin(&rooms)?;
-        let own = OwnDrives::open(&parts, &rooms)?;
+        // What the data survives is not a matter of one node; a node without any drive would be none.
+        let own = OwnDrives::open(&parts, &rooms, rooms.dirs().len() - 1)?;
         let drives = own.stores();
         let mut ties = tie(&parts, &options, &rooms, &part, &own).await?;
         let core = follow(&parts, &options, &rooms, &mut part, &mut ties).await?;

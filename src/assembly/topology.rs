@@ -65,17 +65,23 @@ pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
     if let Some((&drive, dir)) = here.iter().find(|(drive, _)| known.get(drive).is_some_and(gone)) {
         return Err(TopologyError::Returned { path: dir.path().display().to_string(), drive }.into());
     }
-    let missing: Vec<(DriveId, &DriveRow)> = known
+    let fails = |drive: &DriveId| rooms.failing().iter().any(|failing| failing.drive == Some(*drive));
+    let mut missing: Vec<(DriveId, &DriveRow)> = known
         .iter()
-        .filter(|(drive, row)| row.node == rooms.node() && !gone(row) && !here.contains_key(drive))
+        .filter(|(drive, row)| row.node == rooms.node() && !gone(row) && !here.contains_key(drive) && !fails(drive))
         .map(|(&drive, row)| (drive, row))
         .collect();
     let most = geometry.map_or(0, Geometry::m);
     // Drives that were declared lost and are still being rebuilt count: calling more drives lost than the data survives
     // would give up what those that are only away still hold.
-    if !missing.is_empty() && missing.len() + still_missed.len() > most {
+    let failing = known.keys().filter(|drive| fails(drive)).count();
+    if !missing.is_empty() && missing.len() + still_missed.len() + failing > most {
         let missing = missing.iter().map(|(_, row)| row.label.clone()).chain(still_missed).collect();
         return Err(TopologyError::TooManyMissing { missing, most }.into());
+    }
+    if rooms.failing().iter().any(|failing| failing.drive.is_none()) {
+        // A drive that cannot say who it is may be any of the missing. It is there, so none of them is written off.
+        missing.clear();
     }
     let mut operations: Vec<Operation> = missing
         .iter()

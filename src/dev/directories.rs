@@ -7,6 +7,8 @@
 //! up to m of them missing      -> resume; fresh ones take the places of the missing
 //! more than m missing          -> refuse, naming them
 //! ```
+//!
+//! A drive whose disk does not answer is neither there nor missing: the others serve without it, and it is not written off.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -90,12 +92,12 @@ fn list(paths: &[PathBuf]) -> String {
 pub struct Plan {
     /// How many drives belong together.
     pub of: u16,
-    /// A drive that is there, to take the cluster's identity from; none when a cluster is to be formed.
-    pub like: Option<(u16, Identity)>,
-    /// Numbers of the directories that are drives already.
-    pub present: Vec<u16>,
+    /// The directories that are drives already: numbers, and who they are.
+    pub present: Vec<(u16, Identity)>,
     /// Numbers of the directories that fresh drives are to be made in.
     pub fresh: Vec<u16>,
+    /// Directories that are there and cannot be read: numbers, and why. Together with the fresh ones at most m.
+    pub failing: Vec<(u16, String)>,
     /// Whether the cluster exists, so that an empty log would be a lost one.
     pub formed: bool,
 }
@@ -116,9 +118,17 @@ pub fn plan(files: &dyn Files, dir: &Path, asked: Option<u16>) -> Result<Plan, S
     numbers.sort_unstable();
     numbers.dedup();
     let mut drives = BTreeMap::new();
+    let mut failing = Vec::new();
     for number in numbers {
         let path = path(dir, number);
-        match DriveDir::inspect(files, &path)? {
+        let found = match DriveDir::inspect(files, &path) {
+            Err(error @ DirError::Io { .. }) => {
+                failing.push((number, error));
+                continue;
+            }
+            found => found?,
+        };
+        match found {
             Inspect::Missing | Inspect::Empty => {}
             Inspect::Drive { identity, .. } => {
                 drives.insert(number, identity);
@@ -134,7 +144,8 @@ pub fn plan(files: &dyn Files, dir: &Path, asked: Option<u16>) -> Result<Plan, S
     let of = of.or(asked).unwrap_or(DRIVES_USUAL);
     let (present, missing): (Vec<u16>, Vec<u16>) = {
         let extra = drives.keys().copied().filter(|&number| number > of);
-        (1..=of).chain(extra).partition(|number| drives.contains_key(number))
+        let answers = |number: &u16| failing.iter().all(|(other, _)| other != number);
+        (1..=of).chain(extra).filter(answers).partition(|number| drives.contains_key(number))
     };
     if let Some(asked) = asked.filter(|&asked| asked != of) {
         return Err(StartError::OtherNumber { dir: dir.to_owned(), of, asked });
@@ -145,17 +156,26 @@ pub fn plan(files: &dyn Files, dir: &Path, asked: Option<u16>) -> Result<Plan, S
             let missing = missing.into_iter().map(|number| path(dir, number)).collect();
             return Err(StartError::TooManyMissing { missing, of, most });
         }
+        if missing.len() + failing.len() > most && !failing.is_empty() {
+            return Err(failing.swap_remove(0).1.into());
+        }
+    } else if !failing.is_empty() {
+        return Err(failing.swap_remove(0).1.into());
     } else if drives.is_empty() {
         let credentials = Credentials::path_in(dir);
         if files.open(&credentials).is_ok() {
             return Err(StartError::AllGone { credentials });
         }
     }
-    let like = drives
-        .iter()
-        .max_by_key(|(_, identity)| identity.state == Formation::Formed)
-        .map(|(&number, &identity)| (number, identity));
-    Ok(Plan { of, like, present, fresh: missing, formed })
+    let present = present.into_iter().filter_map(|number| Some((number, *drives.get(&number)?))).collect();
+    let failing = failing.into_iter().map(|(number, error)| (number, in_one_line(&error))).collect();
+    Ok(Plan { of, present, fresh: missing, failing, formed })
+}
+
+/// An error with what caused it.
+pub fn in_one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 fn one_cluster(dir: &Path, drives: &BTreeMap<u16, Identity>) -> Result<(), StartError> {
@@ -208,11 +228,15 @@ mod tests {
         dir
     }
 
+    fn numbers(plan: &Plan) -> Vec<u16> {
+        plan.present.iter().map(|(number, _)| *number).collect()
+    }
+
     #[test]
     fn an_empty_place_is_formed() {
         let dir = tempfile::tempdir().unwrap();
         let plan = plan(&RealFiles, &dir.path().join("not there"), None).unwrap();
-        assert_eq!((plan.of, plan.like, plan.formed), (6, None, false));
+        assert_eq!((plan.of, plan.present, plan.formed), (6, vec![], false));
         assert_eq!(plan.fresh, [1, 2, 3, 4, 5, 6]);
     }
 
@@ -232,10 +256,31 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_cannot_be_read_counts_with_the_missing_and_is_not_replaced() {
+        let fail = |dir: &Path, number: u16| {
+            let json = path(dir, number).join("drive.json");
+            std::fs::remove_file(&json).unwrap();
+            std::fs::create_dir(&json).unwrap();
+        };
+        let dir = made(6, &[5], Formation::Formed);
+        fail(dir.path(), 2);
+        let found = plan(&RealFiles, dir.path(), None).unwrap();
+        assert_eq!((numbers(&found), found.fresh), (vec![1, 3, 4, 6], vec![5]));
+        assert!(matches!(&found.failing[..], [(2, why)] if why.contains("drive-2")), "{:?}", found.failing);
+        fail(dir.path(), 6);
+        let refused = plan(&RealFiles, dir.path(), None).unwrap_err().to_string();
+        assert!(refused.contains("drive-2"), "three are more than two: {refused}");
+        let dir = made(6, &[], Formation::Forming);
+        fail(dir.path(), 2);
+        assert!(plan(&RealFiles, dir.path(), None).is_err(), "nothing is begun on a disk that fails");
+    }
+
+    #[test]
     fn a_formation_that_was_cut_short_goes_on() {
         let dir = made(6, &[2, 3, 4, 5, 6], Formation::Forming);
         let plan = plan(&RealFiles, dir.path(), None).unwrap();
-        assert_eq!((plan.of, plan.formed, plan.present, plan.fresh), (6, false, vec![1], vec![2, 3, 4, 5, 6]));
+        assert_eq!((plan.of, plan.formed, numbers(&plan)), (6, false, vec![1]));
+        assert_eq!(plan.fresh, [2, 3, 4, 5, 6]);
     }
 
     #[test]

@@ -102,3 +102,79 @@ async fn a_rebuilt_machine_survives_the_loss_of_what_it_was_rebuilt_from() {
     }
     assert!(memory.acknowledged() > 0);
 }
+
+/// What a failing disk, or a hand that copied the wrong file, makes of one drive is that drive's affair.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drive_whose_chunks_cannot_be_opened_does_not_stop_the_others() {
+    let mut generator = Seed::take("a drive that cannot be opened").generator();
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    let mut launch = Launch::dev(CAIRN, &dir);
+    let mut memory = Memory::default();
+    let server = launch.start();
+    server.s3().make_bucket(BUCKET).await.ok();
+    memory.write(&server.s3(), &mut generator, 4, 40).await;
+    launch = server.stop().0;
+    // A segment of the operation log among the chunks: another owner's, which a journal refuses to open.
+    let chunks = drive(&dir, 2).join("chunks");
+    let aside = home.path().join("aside");
+    fs::rename(&chunks, &aside).unwrap();
+    fs::create_dir(&chunks).unwrap();
+    let log = fs::read_dir(drive(&dir, 2).join("log")).unwrap().flatten().next().expect("the log has a segment");
+    fs::copy(log.path(), chunks.join(log.file_name())).unwrap();
+
+    let server = launch.start();
+    memory.verify(&server.s3()).await;
+    memory.write(&server.s3(), &mut generator, 4, 10).await;
+    let (said, _) = server.ask(&["status"]);
+    assert!(said.contains("drive-2") && said.contains("cannot be opened"), "{said}");
+    launch = server.stop().0;
+
+    // Put right by hand, it is as if nothing had been.
+    fs::remove_dir_all(&chunks).unwrap();
+    fs::rename(&aside, &chunks).unwrap();
+    let server = launch.start();
+    memory.verify(&server.s3()).await;
+    server.wait_until_redundant(PATIENCE);
+}
+
+/// A disk that answers every question with an error, at the two moments at which a start asks: who it is, and for its lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drive_that_does_not_answer_is_gone_without_and_not_written_off() {
+    let mut generator = Seed::take("a drive that does not answer").generator();
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    let mut launch = Launch::dev(CAIRN, &dir);
+    let mut memory = Memory::default();
+    let server = launch.start();
+    server.s3().make_bucket(BUCKET).await.ok();
+    memory.write(&server.s3(), &mut generator, 4, 40).await;
+    launch = server.stop().0;
+    // Nothing that a test may do makes a healthy disk fail, but a directory where a file should be cannot be read either.
+    let aside = |file: &str| {
+        let path = dir.join(file);
+        fs::rename(&path, home.path().join("aside")).unwrap();
+        fs::create_dir(&path).unwrap();
+        path
+    };
+    for file in ["drive-2/lock", "drive-3/drive.json"] {
+        let path = aside(file);
+        let server = launch.start();
+        memory.verify(&server.s3()).await;
+        memory.write(&server.s3(), &mut generator, 4, 10).await;
+        let (json, _) = server.ask(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let label = file.split_once('/').unwrap().0;
+        let drives = status["drives"].as_array().unwrap();
+        let failing = drives.iter().find(|drive| drive["label"] == label).unwrap();
+        assert_eq!(failing["state"], "active", "{failing}");
+        assert!(failing["problem"].is_string() && status["fully_redundant"] == false, "{status}");
+        launch = server.stop().0;
+        fs::remove_dir(&path).unwrap();
+        fs::rename(home.path().join("aside"), &path).unwrap();
+        let server = launch.start();
+        memory.verify(&server.s3()).await;
+        server.wait_until_redundant(PATIENCE);
+        launch = server.stop().0;
+    }
+}

@@ -125,4 +125,13 @@ fn status_speaks_to_people_and_to_programs() {
     let (json, code) = server.ask(&["drive", "ls", "--json"]);
     let drives: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((drives.as_array().map(Vec::len), code), (Some(6), 0));
+    for drive in drives.as_array().unwrap() {
+        let engine = &drive["engine"];
+        let of = |name: &str| engine[name].as_u64().unwrap();
+        assert_eq!(of("live_bytes") + of("dead_bytes") + of("free_bytes"), drive["allocated_bytes"].as_u64().unwrap());
+        assert!(engine["latencies"]["list"]["count"].as_u64().unwrap() > 0, "the census has asked: {engine}");
+        assert_eq!(engine["scrub"]["pass"], 1, "an empty drive was scrubbed at once: {engine}");
+    }
+    let (text, _) = server.ask(&["drive", "ls"]);
+    assert!(text.contains("SCRUB") && text.contains("pass 1 done"), "{text}");
 }
