@@ -33,7 +33,7 @@ impl Memory {
     /// Writes with several writers, each on keys of its own, until the server stops answering or the writes are done.
     /// Returns how many were acknowledged.
     pub async fn write(&mut self, s3: &S3, generator: &mut StdRng, writers: usize, writes: usize) -> usize {
-        self.write_through(&[s3.clone()], generator, writers, writes).await
+        self.write_through(std::slice::from_ref(s3), generator, writers, writes).await
     }
 
     /// The same through several servers of one cluster: each writer keeps to one of them.
