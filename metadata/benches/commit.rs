@@ -97,7 +97,12 @@ async fn start(dir: &Path) -> (MetadataNode, OpLog) {
 async fn measure(dir: &Path) {
     let (node, log) = start(dir).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
-    let create = Operation::CreateBucket { name: BucketName::new("bench").expect("a name"), owner: "root".into() };
+    let create = Operation::CreateBucket {
+        name: BucketName::new("bench").expect("a name"),
+        owner: "root".into(),
+        lock: None,
+        acl: None,
+    };
     let [Outcome::BucketCreated(bucket)] = client.propose(vec![create]).await.expect("an answer")[..] else {
         panic!("no bucket");
     };
@@ -155,6 +160,8 @@ async fn put(client: &Client, bucket: BucketId, key: &str, bytes: usize) {
             checksum: None,
             tags: None,
             upload: None,
+            lock: None,
+            acl: None,
         },
         content: NewContent::Extents(vec![extent]),
         conditions: Conditions::default(),

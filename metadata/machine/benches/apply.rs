@@ -62,7 +62,7 @@ fn formed() -> (Log, BucketId) {
     let batch = log.batch(false, vec![form, register]);
     log.apply(&batch);
     let name = BucketName::new("bench").expect("a bucket's name");
-    let batch = log.batch(true, vec![Operation::CreateBucket { name, owner: "root".into() }]);
+    let batch = log.batch(true, vec![Operation::CreateBucket { name, owner: "root".into(), lock: None, acl: None }]);
     let [Outcome::BucketCreated(bucket)] = log.apply(&batch)[..] else { panic!("no bucket") };
     for first in (0..OBJECTS).step_by(PUTS as usize) {
         let operations = shared(bucket, first, first + 1);
@@ -90,6 +90,8 @@ fn put(bucket: BucketId, key: u64, stripe: StripeId, ordinal: u16) -> Operation 
         checksum: None,
         tags: None,
         upload: None,
+        lock: None,
+        acl: None,
     };
     // Spread, so that keys do not arrive in their own order.
     let key = format!("photos/{:016x}.jpg", key.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -135,6 +137,8 @@ fn page_of_parts(log: &mut Log, bucket: BucketId) -> Operation {
         metadata: vec![],
         tags: None,
         checksum: None,
+        lock: None,
+        acl: None,
     };
     let batch = log.batch(true, vec![begin]);
     let [Outcome::UploadCreated(upload)] = log.apply(&batch)[..] else { panic!("no upload") };

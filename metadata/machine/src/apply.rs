@@ -151,7 +151,9 @@ fn dispatch<S: RowSource + ?Sized>(
         Operation::AdmitMember { node } => member::admit(rows, context, *node),
         Operation::SeatVoter { voter } => member::seat(rows, *voter),
         Operation::DismissMember { member } => member::dismiss(rows, *member),
-        Operation::CreateBucket { name, owner } => bucket::create(rows, context, name, owner),
+        Operation::CreateBucket { name, owner, lock, acl } => {
+            bucket::create(rows, context, name, owner, *lock, acl.as_ref())
+        }
         Operation::DeleteBucket { id } => bucket::delete(rows, *id),
         Operation::SetVersioning { id, versioning } => bucket::set_versioning(rows, *id, *versioning),
         Operation::MakeStripe { id, shape, positions } => stripe::make(rows, context, *id, *shape, positions),
@@ -162,8 +164,8 @@ fn dispatch<S: RowSource + ?Sized>(
         Operation::PutObject { bucket, key, attributes, content, conditions, session } => {
             object::put(rows, context, *bucket, key, attributes, content, None, conditions, *session)
         }
-        Operation::DeleteObject { bucket, key, version, conditions } => {
-            object::delete(rows, context, *bucket, key, *version, conditions)
+        Operation::DeleteObject { bucket, key, version, conditions, bypass } => {
+            object::delete(rows, context, *bucket, key, *version, conditions, *bypass)
         }
         Operation::AddManifestPage { manifest, page, extents, profile } => {
             manifest::add_page(rows, context, *manifest, *page, extents, *profile)
@@ -173,7 +175,7 @@ fn dispatch<S: RowSource + ?Sized>(
         Operation::MoveExtent { extent, from, stripe, offset } => {
             extent::move_to(rows, context, *extent, *from, *stripe, *offset)
         }
-        Operation::CreateUpload { bucket, key, initiator, profile, headers, metadata, tags, checksum } => {
+        Operation::CreateUpload { bucket, key, initiator, profile, headers, metadata, tags, checksum, lock, acl } => {
             let row = UploadRow {
                 initiated: context.time,
                 initiator: initiator.clone(),
@@ -182,6 +184,8 @@ fn dispatch<S: RowSource + ?Sized>(
                 metadata: metadata.clone(),
                 tags: tags.clone(),
                 checksum: *checksum,
+                lock: *lock,
+                acl: acl.clone(),
             };
             upload::create(rows, context, *bucket, key, row)
         }
@@ -202,10 +206,20 @@ fn dispatch<S: RowSource + ?Sized>(
             upload::add_shared_page(rows, context, *manifest, *page, (*bucket, key, *version), *range)
         }
         Operation::SetObjectTags { bucket, key, version, tags } => {
-            object::set_tags(rows, *bucket, key, *version, tags.as_ref())
+            object::set_tags(rows, (*bucket, key, *version), tags.as_ref())
         }
         Operation::PutBucketConfig { id, config } => config::put(rows, *id, config),
         Operation::RemoveBucketConfig { id, kind } => config::remove(rows, *id, *kind),
+        Operation::LockBucket { id, lock } => bucket::lock(rows, *id, *lock),
+        Operation::SetRetention { bucket, key, version, retention, bypass } => {
+            object::set_retention(rows, context, (*bucket, key, *version), *retention, *bypass)
+        }
+        Operation::SetLegalHold { bucket, key, version, held } => {
+            object::set_legal_hold(rows, (*bucket, key, *version), *held)
+        }
+        Operation::SetObjectAcl { bucket, key, version, acl } => {
+            object::set_acl(rows, (*bucket, key, *version), acl.as_ref())
+        }
         Operation::Condemn { chunk, drive } => garbage::condemn(rows, context, *chunk, *drive),
         Operation::Collected { garbage } => garbage::collected(rows, garbage),
     }

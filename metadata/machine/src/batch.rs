@@ -8,8 +8,9 @@ use crate::operation::Operation;
 use crate::row::{read_cbor, write_cbor};
 
 /// The version of the state machine's function that this release knows. The second one added operations (uploads, copies of
-/// ranges, tags, configurations), the third one more (nodes, members of the log), and neither changed anything for the others.
-pub const FUNCTION_VERSION: u8 = 3;
+/// ranges, tags, configurations), the third one more (nodes, members of the log), the fourth more again (locks, access
+/// control lists), and none changed anything for the others.
+pub const FUNCTION_VERSION: u8 = 4;
 
 /// The most operations in one proposal: what DeleteObjects asks for, with room for the stripes around.
 pub const PROPOSAL_OPERATIONS_MAX: usize = 4096;

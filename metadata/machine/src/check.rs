@@ -65,6 +65,7 @@ pub const CHECKERS: &[Checker] = &[
     Checker { name: "drive_ledgers_balance", invariant: 11, run: ledgers::drive_ledgers_balance },
     Checker { name: "upload_ledgers_balance", invariant: 11, run: uploads::upload_ledgers_balance },
     Checker { name: "parts_have_an_upload", invariant: 11, run: uploads::parts_have_an_upload },
+    Checker { name: "locks_stand_on_versions", invariant: 12, run: versions::locks_stand_on_versions },
     Checker { name: "manifests_are_whole", invariant: 13, run: contents::manifests_are_whole },
     Checker { name: "rows_are_bounded", invariant: 13, run: sessions::rows_are_bounded },
 ];

@@ -19,7 +19,7 @@
 //! - **due**: of garbage: nobody can reach the chunk any more ([`due_until`])
 //! - **spent**: of a write: its chunks are garbage, it cannot be committed again
 //!
-//! Deliberately not here: raising the function's version, locks and retention, giving up uploads that nobody completes.
+//! Deliberately not here: raising the function's version, giving up uploads that nobody completes.
 
 pub mod apply;
 pub mod batch;

@@ -20,9 +20,11 @@ use cairn_core::{
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use crate::rows::acl::Acl;
 use crate::rows::bucket::Versioning;
 use crate::rows::config::{BucketConfig, ConfigKind};
 use crate::rows::garbage::{GarbageKey, chunk_name};
+use crate::rows::lock::{BucketLock, Bypass, Retention, VersionLock};
 use crate::rows::manifest::ManifestId;
 use crate::rows::object::{Attributes, Checksum, ContentHeaders, Etag};
 use crate::rows::profile::ProfileId;
@@ -197,9 +199,15 @@ pub enum Operation {
         /// What people call it.
         #[n(0)]
         name: BucketName,
-        /// The access key that makes it.
+        /// Who owns it.
         #[n(1)]
         owner: String,
+        /// Whether its versions can be locked; then they are kept from the beginning.
+        #[n(2)]
+        lock: Option<BucketLock>,
+        /// Who may do what with it, where that is not the owner alone.
+        #[n(3)]
+        acl: Option<Acl>,
     },
     /// Removes an empty bucket.
     #[n(10)]
@@ -279,6 +287,9 @@ pub enum Operation {
         /// What must hold of it until then.
         #[n(3)]
         conditions: Conditions,
+        /// What whoever asks may override. Nothing overrides a hold, or retention in compliance mode (invariant 12).
+        #[n(4)]
+        bypass: Option<Bypass>,
     },
 
     /// Adds the next page to a pending manifest; the first page makes it.
@@ -384,7 +395,7 @@ pub enum Operation {
         /// The key that the object will have.
         #[n(1)]
         key: ObjectKey,
-        /// The access key that begins it.
+        /// Who begins it.
         #[n(2)]
         initiator: String,
         /// The profile that was asked for.
@@ -402,6 +413,12 @@ pub enum Operation {
         /// The checksum that was asked for.
         #[n(7)]
         checksum: Option<UploadChecksum>,
+        /// What will keep the object from going.
+        #[n(8)]
+        lock: Option<VersionLock>,
+        /// Who will be allowed what with the object.
+        #[n(9)]
+        acl: Option<Acl>,
     },
     /// Puts a part, in place of the one with its number.
     #[n(25)]
@@ -602,6 +619,69 @@ pub enum Operation {
         /// The id that it was admitted under.
         #[n(0)]
         member: u64,
+    },
+
+    /// Lets the versions of a bucket be locked, or changes what holds for those that bring no retention. Versions must be
+    /// kept; from then on they always are. There is no way back.
+    #[n(40)]
+    LockBucket {
+        /// Which bucket.
+        #[n(0)]
+        id: BucketId,
+        /// What holds.
+        #[n(1)]
+        lock: BucketLock,
+    },
+    /// Retains a version, in place of what retained it before.
+    #[n(41)]
+    SetRetention {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// Which version.
+        #[n(2)]
+        version: VersionChoice,
+        /// Until when; none lifts it.
+        #[n(3)]
+        retention: Option<Retention>,
+        /// What whoever asks may override.
+        #[n(4)]
+        bypass: Option<Bypass>,
+    },
+    /// Puts a version on legal hold, or lifts the hold.
+    #[n(42)]
+    SetLegalHold {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// Which version.
+        #[n(2)]
+        version: VersionChoice,
+        /// Whether it is held.
+        #[n(3)]
+        held: bool,
+    },
+    /// Says who may do what with a version.
+    #[n(43)]
+    SetObjectAcl {
+        /// The bucket.
+        #[n(0)]
+        bucket: BucketId,
+        /// The key.
+        #[n(1)]
+        key: ObjectKey,
+        /// Which version.
+        #[n(2)]
+        version: VersionChoice,
+        /// Who; none means the owner of the bucket alone.
+        #[n(3)]
+        acl: Option<Acl>,
     },
 }
 

@@ -196,4 +196,16 @@ pub enum Refusal {
     #[n(22)]
     #[error("the version is a delete marker")]
     Marker,
+    /// Something keeps the version: it is retained, or on legal hold (invariant 12).
+    #[n(30)]
+    #[error("the version is locked")]
+    Locked,
+    /// Versions of this bucket cannot be locked.
+    #[n(31)]
+    #[error("the bucket has no lock")]
+    NoLock,
+    /// The bucket's versions are not kept, and must be; or they must go on being kept.
+    #[n(32)]
+    #[error("versions of the bucket are not kept, or must go on being kept")]
+    VersioningRequired,
 }

@@ -19,12 +19,15 @@ use crate::operation::{
 use crate::outcome::{Outcome, Refusal};
 use crate::row::{Row, prefix_end, read_cbor, read_terminated, write_cbor, write_terminated};
 use crate::rows::access_key::AccessKeyRow;
+use crate::rows::acl::{Acl, Grant, Grantee, Permission};
 use crate::rows::bucket::{BucketLedgerRow, BucketNameRow, BucketRow, Versioning};
 use crate::rows::cluster::ClusterRow;
-use crate::rows::config::{BucketConfig, BucketConfigRow, ConfigKind};
+use crate::rows::config::{BucketConfig, BucketConfigRow, ConfigKind, Ownership, PublicAccessBlock};
+use crate::rows::cors::CorsRule;
 use crate::rows::extent::{ExtentPlace, ExtentRow};
 use crate::rows::garbage::{GarbageKey, GarbageRow};
 use crate::rows::here::{HereLedgerRow, HereRow};
+use crate::rows::lock::{BucketLock, Bypass, DefaultRetention, Period, Retention, RetentionMode, VersionLock};
 use crate::rows::manifest::{
     ManifestId, ManifestPageRow, ManifestPartsRow, ManifestRow, ManifestState, PartOfObject, PartsOf, RetirementRow,
 };
@@ -76,7 +79,38 @@ fn attributes() -> Attributes {
         checksum: Some(Checksum { kind: ChecksumKind::Crc32c, digest: vec![1, 2, 3, 4], parts: None }),
         tags: Some(vec![("k".into(), "v".into())]),
         upload: None,
+        lock: None,
+        acl: None,
     }
+}
+
+fn acl() -> Acl {
+    let grant = |grantee, permission| Grant { grantee, permission };
+    let grants = vec![
+        grant(Grantee::User("ab".into()), Permission::FullControl),
+        grant(Grantee::Everyone, Permission::Read),
+        grant(Grantee::Authenticated, Permission::Write),
+        grant(Grantee::LogDelivery, Permission::WriteAcl),
+        grant(Grantee::User("cd".into()), Permission::ReadAcl),
+    ];
+    Acl { owner: Some("cd".into()), grants }
+}
+
+fn retention() -> Retention {
+    Retention { mode: RetentionMode::Compliance, until: WallTime(1_800_000_000_000) }
+}
+
+fn bucket_lock() -> BucketLock {
+    BucketLock { default: Some(DefaultRetention { mode: RetentionMode::Governance, period: Period::Years(2) }) }
+}
+
+fn locked() -> Attributes {
+    let lock = VersionLock { retention: Some(retention()), legal_hold: Some(false) };
+    Attributes { lock: Some(lock), acl: Some(acl()), ..attributes() }
+}
+
+fn create_bucket(lock: Option<BucketLock>, acl: Option<Acl>) -> Operation {
+    Operation::CreateBucket { name: BucketName::new("photos").unwrap(), owner: "AKIA".into(), lock, acl }
 }
 
 fn object() -> ObjectRow {
@@ -98,6 +132,8 @@ fn upload_row() -> UploadRow {
         metadata: attributes().metadata,
         tags: attributes().tags,
         checksum: Some(UploadChecksum { kind: ChecksumKind::Crc64Nvme, full_object: true }),
+        lock: None,
+        acl: None,
     }
 }
 
@@ -166,7 +202,8 @@ fn every_row(on: &mut impl Examples) {
     on.row("spent_write", &write(9), SpentWriteRow {});
     let name = BucketName::new("photos").unwrap();
     on.row("bucket_name", &name, BucketNameRow { id: BucketId(9 << 16) });
-    let bucket = BucketRow { name, created: WallTime(5), owner: "AKIA".into(), versioning: Versioning::Suspended };
+    let bucket =
+        BucketRow { name, created: WallTime(5), owner: "AKIA".into(), versioning: Versioning::Suspended, lock: None };
     on.row("bucket", &BucketId(9 << 16), bucket);
     on.row("bucket_ledger", &BucketId(9 << 16), BucketLedgerRow { objects: 1, versions: 2, bytes: 1 << 40 });
     let ledger = DriveLedgerRow { chunks: 1, bytes: 6400, garbage_chunks: 2, garbage_bytes: 12_800 };
@@ -223,6 +260,33 @@ fn every_row(on: &mut impl Examples) {
     on.row("upload_retirement", &upload(), UploadRetirementRow { next_part: 64 });
     let tags = BucketConfig::Tags(vec![("k".into(), "v".into())]);
     on.row("bucket_config_tags", &(BucketId(9 << 16), ConfigKind::Tags), BucketConfigRow { config: tags });
+    let rule = CorsRule {
+        id: Some("one".into()),
+        origins: vec!["https://*.example.org".into()],
+        methods: vec!["GET".into(), "PUT".into()],
+        headers: vec!["x-amz-*".into()],
+        exposed: vec!["etag".into()],
+        max_age_seconds: Some(3000),
+    };
+    let block = PublicAccessBlock { block_acls: true, ignore_acls: false, block_policy: true, restrict: false };
+    for (name, config) in [
+        ("bucket_config_acl", BucketConfig::Acl(acl())),
+        ("bucket_config_cors", BucketConfig::Cors(vec![rule, CorsRule::default()])),
+        ("bucket_config_policy", BucketConfig::Policy("{}".into())),
+        ("bucket_config_public_access", BucketConfig::PublicAccess(block)),
+        ("bucket_config_ownership", BucketConfig::Ownership(Ownership::OwnerPreferred)),
+    ] {
+        on.row(name, &(BucketId(9 << 16), config.kind()), BucketConfigRow { config });
+    }
+    let name = BucketName::new("photos").unwrap();
+    let (owner, lock) = ("AKIA".into(), Some(bucket_lock()));
+    let bucket = BucketRow { name, created: WallTime(5), owner, versioning: Versioning::Enabled, lock };
+    on.row("bucket_locked", &BucketId(9 << 16), bucket);
+    let content = Content::Ranges(vec![]);
+    let kind = VersionKind::Object { attributes: Attributes { size: 0, ..locked() }, content };
+    on.row("object_locked", &(BucketId(9 << 16), key()), ObjectRow { kind, ..object() });
+    let (lock, acl) = (locked().lock, Some(acl()));
+    on.row("upload_locked", &(BucketId(9 << 16), key(), upload()), UploadRow { lock, acl, ..upload_row() });
 }
 
 /// One example of every operation, each with its name.
@@ -246,7 +310,13 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
         size: Some(5),
         modified: Some(WallTime(6)),
     };
-    let delete = |version| Operation::DeleteObject { bucket, key: key(), version, conditions: Conditions::default() };
+    let delete = |version| Operation::DeleteObject {
+        bucket,
+        key: key(),
+        version,
+        conditions: Conditions::default(),
+        bypass: None,
+    };
     let form = Operation::Form {
         cluster: ClusterId(7),
         node: NodeId(10),
@@ -273,7 +343,7 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
             Operation::SetDriveState { drive: DriveId(1), from: DriveState::Active, to: DriveState::Lost },
         ),
         ("report_run", Operation::ReportRun { voter: 1, index: LogIndex(60) }),
-        ("create_bucket", Operation::CreateBucket { name: BucketName::new("photos").unwrap(), owner: "AKIA".into() }),
+        ("create_bucket", create_bucket(None, None)),
         ("delete_bucket", Operation::DeleteBucket { id: bucket }),
         ("set_versioning", Operation::SetVersioning { id: bucket, versioning: Versioning::Enabled }),
         ("make_stripe", Operation::MakeStripe { id: stripe, shape: shape(), positions: placed() }),
@@ -310,6 +380,8 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
                 metadata: attributes().metadata,
                 tags: attributes().tags,
                 checksum: upload_row().checksum,
+                lock: None,
+                acl: None,
             },
         ),
         (
@@ -369,6 +441,34 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
         ("admit_member", Operation::AdmitMember { node: NodeId(11) }),
         ("seat_voter", Operation::SeatVoter { voter: 61 }),
         ("dismiss_member", Operation::DismissMember { member: 61 }),
+        ("create_locked_bucket", create_bucket(Some(bucket_lock()), Some(acl()))),
+        (
+            "delete_bypassing",
+            Operation::DeleteObject {
+                bucket,
+                key: key(),
+                version: VersionChoice::Null,
+                conditions: Conditions::default(),
+                bypass: Some(Bypass::Governance),
+            },
+        ),
+        ("lock_bucket", Operation::LockBucket { id: bucket, lock: bucket_lock() }),
+        ("lock_bucket_only", Operation::LockBucket { id: bucket, lock: BucketLock::default() }),
+        (
+            "set_retention",
+            Operation::SetRetention {
+                bucket,
+                key: key(),
+                version: VersionChoice::Exactly(version()),
+                retention: Some(retention()),
+                bypass: Some(Bypass::Governance),
+            },
+        ),
+        ("set_legal_hold", Operation::SetLegalHold { bucket, key: key(), version: VersionChoice::Newest, held: true }),
+        (
+            "set_object_acl",
+            Operation::SetObjectAcl { bucket, key: key(), version: VersionChoice::Newest, acl: Some(acl()) },
+        ),
     ]
 }
 
@@ -406,6 +506,9 @@ fn every_outcome() -> Vec<(&'static str, Outcome)> {
         ("part_changed", refused(Refusal::PartChanged { number: 10_000 })),
         ("marker", refused(Refusal::Marker)),
         ("admitted", Outcome::Admitted { member: 61 }),
+        ("locked", refused(Refusal::Locked)),
+        ("no_lock", refused(Refusal::NoLock)),
+        ("versioning_required", refused(Refusal::VersioningRequired)),
     ]
 }
 

@@ -39,6 +39,8 @@ pub(super) fn object(index: u64, marker: bool) -> ObjectRow {
         checksum: None,
         tags: None,
         upload: None,
+        lock: None,
+        acl: None,
     };
     let kind = match marker {
         true => VersionKind::DeleteMarker,
@@ -82,8 +84,13 @@ fn a_name_leads_to_its_bucket() {
     let names: Vec<BucketName> = ["aaa", "aaa.b", "bbb"].map(|name| BucketName::new(name).unwrap()).to_vec();
     for (id, name) in (1..).map(BucketId).zip(&names) {
         put(&mut rows, name, &BucketNameRow { id });
-        let row =
-            BucketRow { name: name.clone(), created: WallTime(1), owner: "me".into(), versioning: Versioning::Off };
+        let row = BucketRow {
+            name: name.clone(),
+            created: WallTime(1),
+            owner: "me".into(),
+            versioning: Versioning::Off,
+            lock: None,
+        };
         put(&mut rows, &id, &row);
     }
     let found = bucket_by_name(&rows, &names[1]).unwrap().unwrap();

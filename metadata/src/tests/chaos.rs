@@ -51,6 +51,8 @@ fn put(bucket: BucketId, number: u64, value: u64, conditions: Conditions, sessio
         checksum: None,
         tags: None,
         upload: None,
+        lock: None,
+        acl: None,
     };
     let content = NewContent::Extents(vec![]);
     Operation::PutObject { bucket, key: key(number), attributes, content, conditions, session }
@@ -167,7 +169,12 @@ impl Chaos {
 async fn chaos(cluster: &mut Cluster, voters: usize) -> (u64, usize) {
     let seed = cluster.seed;
     let client = cluster.form(voters).await;
-    let create = Operation::CreateBucket { name: BucketName::new("chaos").unwrap(), owner: "root".into() };
+    let create = Operation::CreateBucket {
+        name: BucketName::new("chaos").unwrap(),
+        owner: "root".into(),
+        lock: None,
+        acl: None,
+    };
     let outcomes = client.propose(vec![create]).await.unwrap();
     let [Outcome::BucketCreated(bucket)] = outcomes[..] else { panic!("seed {seed}: {outcomes:?}") };
     drop(client);

@@ -126,7 +126,7 @@ fn a_request_that_is_handed_in_twice_has_one_effect() {
         let node = world.start().await.unwrap();
         let client = gateway(&node).await;
         let name = BucketName::new("once").unwrap();
-        let create = [Operation::CreateBucket { name, owner: "root".into() }];
+        let create = [Operation::CreateBucket { name, owner: "root".into(), lock: None, acl: None }];
         let proposer = &node.inner.proposer;
         let session: Arc<Session> = client.current();
         let number = session.window().begin().await.unwrap();

@@ -32,7 +32,14 @@ fn what_a_leader_was_killed_over_is_done_once_or_not_at_all() {
                 async move {
                     tokio::time::sleep(Duration::from_millis(*delay)).await;
                     // Done twice it would be refused: the bucket exists.
-                    client.propose(vec![Operation::CreateBucket { name: name(n), owner: "root".into() }]).await
+                    client
+                        .propose(vec![Operation::CreateBucket {
+                            name: name(n),
+                            owner: "root".into(),
+                            lock: None,
+                            acl: None,
+                        }])
+                        .await
                 }
             });
             let moment = random.random_range(0..40);

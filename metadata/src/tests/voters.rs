@@ -142,7 +142,7 @@ fn a_request_has_one_effect_however_often_it_is_lost() {
         let mut unknown = 0;
         for n in 0..60 {
             let name = cairn_core::BucketName::new(format!("bucket-{n}")).unwrap();
-            let create = cairn_machine::Operation::CreateBucket { name, owner: "root".into() };
+            let create = cairn_machine::Operation::CreateBucket { name, owner: "root".into(), lock: None, acl: None };
             // Done twice it would be refused: the bucket exists.
             match client.propose(vec![create]).await {
                 Ok(outcomes) => {

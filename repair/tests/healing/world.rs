@@ -104,7 +104,12 @@ impl World {
             let joins = Operation::RegisterNode { node: NodeId(other), zone: String::new(), drives: drive_of(other) };
             assert_eq!(client.propose(vec![joins]).await.unwrap(), [Outcome::Done]);
         }
-        let made = Operation::CreateBucket { name: BucketName::new("stones").unwrap(), owner: "root".into() };
+        let made = Operation::CreateBucket {
+            name: BucketName::new("stones").unwrap(),
+            owner: "root".into(),
+            lock: None,
+            acl: None,
+        };
         let outcomes = client.propose(vec![made]).await.unwrap();
         let [Outcome::BucketCreated(bucket)] = outcomes[..] else { panic!("{outcomes:?}") };
         let pool = CodingPool::inline();
@@ -180,6 +185,7 @@ impl World {
             key: ObjectKey::new(key).unwrap(),
             version: VersionChoice::Newest,
             conditions: Conditions::default(),
+            bypass: None,
         };
         let outcomes = self.client.propose(vec![delete]).await.unwrap();
         assert!(!matches!(outcomes[0], Outcome::Refused(_)), "{outcomes:?}");
@@ -288,6 +294,8 @@ fn attributes(data: &Bytes) -> Attributes {
         checksum: None,
         tags: None,
         upload: None,
+        lock: None,
+        acl: None,
     }
 }
 

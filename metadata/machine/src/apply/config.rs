@@ -7,6 +7,7 @@ use crate::outcome::{Outcome, Refusal};
 use crate::row::Row;
 use crate::rows::bucket::BucketRow;
 use crate::rows::config::{BucketConfig, BucketConfigRow, CONFIG_BYTES_MAX, ConfigKind};
+use crate::rows::cors::CORS_RULES_MAX;
 use crate::source::RowSource;
 
 pub(crate) fn put<S: RowSource + ?Sized>(
@@ -15,6 +16,13 @@ pub(crate) fn put<S: RowSource + ?Sized>(
     config: &BucketConfig,
 ) -> Result<Outcome, Stop> {
     rows.get::<BucketRow>(&bucket)?.ok_or(Refusal::NoSuchBucket)?;
+    match config {
+        BucketConfig::Acl(acl) if !acl.is_bounded() => return Err(malformed("a longer list than a bucket has")),
+        BucketConfig::Cors(rules) if rules.len() > CORS_RULES_MAX => {
+            return Err(malformed("more rules than a bucket has"));
+        }
+        _ => {}
+    }
     let row = BucketConfigRow { config: config.clone() };
     if row.weight() > CONFIG_BYTES_MAX {
         return Err(malformed("a longer configuration than a bucket has"));

@@ -11,6 +11,8 @@
 //! A delete without a version leaves a marker where versions are kept, and removes the null version where they are not. A
 //! delete of a version removes it for good, and the next older one becomes the newest. At most one version of a key is
 //! null, and the newest row knows which.
+//!
+//! Every version that goes, goes through [`Object::give_up`]: there it is asked whether something keeps it (invariant 12).
 
 use std::rc::Rc;
 
@@ -26,7 +28,9 @@ use crate::apply::transaction::{Stop, Transaction, malformed};
 use crate::operation::{Conditions, NewContent, VersionChoice};
 use crate::outcome::{Outcome, Refusal};
 use crate::row::{Row, Table, write_terminated};
+use crate::rows::acl::Acl;
 use crate::rows::bucket::{BucketLedgerRow, BucketRow, Versioning};
+use crate::rows::lock::{BucketLock, Bypass, Retention, VersionLock};
 use crate::rows::object::{Attributes, ObjectRow, OlderVersionRow, VersionKind};
 use crate::rows::upload::UploadId;
 use crate::source::RowSource;
@@ -47,9 +51,7 @@ pub(crate) fn put<S: RowSource + ?Sized>(
     conditions: &Conditions,
     session: SessionId,
 ) -> Result<Outcome, Stop> {
-    if attributes.weight() > ATTRIBUTES_BYTES_MAX {
-        return Err(malformed("more attributes than a version holds"));
-    }
+    judge_attributes(attributes)?;
     let mut object = Object::open(rows, bucket, key)?;
     judge(conditions, object.newest.as_deref())?;
     alive(rows, session)?;
@@ -60,7 +62,9 @@ pub(crate) fn put<S: RowSource + ?Sized>(
         return Err(malformed("the size is not that of the bytes"));
     }
     let null = object.versioning != Versioning::Enabled;
-    let kind = VersionKind::Object { attributes: attributes.clone(), content };
+    let mut attributes = attributes.clone();
+    attributes.lock = object.lock_of_new(attributes.lock, context)?;
+    let kind = VersionKind::Object { attributes, content };
     let version = object.add(rows, context, kind, null)?;
     object.close(rows)?;
     Ok(Outcome::Put { version, null, modified: context.time })
@@ -90,6 +94,7 @@ pub(crate) fn delete<S: RowSource + ?Sized>(
     key: &ObjectKey,
     choice: VersionChoice,
     conditions: &Conditions,
+    bypass: Option<Bypass>,
 ) -> Result<Outcome, Stop> {
     let mut object = Object::open(rows, bucket, key)?;
     let (version, null, marker) = match (choice, object.versioning) {
@@ -108,7 +113,7 @@ pub(crate) fn delete<S: RowSource + ?Sized>(
             judge(conditions, row.as_deref())?;
             match row {
                 Some(row) => {
-                    object.remove(rows, context, &row)?;
+                    object.remove(rows, context, &row, bypass)?;
                     (Some(row.version), row.null, row.object().is_none())
                 }
                 None => (None, choice == VersionChoice::Null, false),
@@ -119,13 +124,24 @@ pub(crate) fn delete<S: RowSource + ?Sized>(
     Ok(Outcome::Deleted { version, null, marker })
 }
 
+fn judge_attributes(attributes: &Attributes) -> Result<(), Stop> {
+    if attributes.acl.as_ref().is_some_and(|acl| !acl.is_bounded()) {
+        return Err(malformed("a longer list than a version has"));
+    }
+    if attributes.weight() > ATTRIBUTES_BYTES_MAX {
+        return Err(malformed("more attributes than a version holds"));
+    }
+    Ok(())
+}
+
+/// A version that something is to be said about: bucket, key, and which one.
+type Named<'k> = (BucketId, &'k ObjectKey, VersionChoice);
+
 /// Changes what is said about a version. Its bytes, its id and its `Last-Modified` stay.
-pub(crate) fn set_tags<S: RowSource + ?Sized>(
+fn amend<S: RowSource + ?Sized>(
     rows: &mut Transaction<'_, S>,
-    bucket: BucketId,
-    key: &ObjectKey,
-    choice: VersionChoice,
-    tags: Option<&Vec<(String, String)>>,
+    (bucket, key, choice): Named<'_>,
+    change: impl FnOnce(&mut Attributes, Option<BucketLock>) -> Result<(), Stop>,
 ) -> Result<Outcome, Stop> {
     let object = Object::open(rows, bucket, key)?;
     let absent = || match choice {
@@ -141,10 +157,8 @@ pub(crate) fn set_tags<S: RowSource + ?Sized>(
         }
         .into());
     };
-    attributes.tags = tags.cloned();
-    if attributes.weight() > ATTRIBUTES_BYTES_MAX {
-        return Err(malformed("more attributes than a version holds"));
-    }
+    change(attributes, object.lock)?;
+    judge_attributes(attributes)?;
     let (version, null) = (row.version, row.null);
     if object.newest.as_deref().is_some_and(|newest| newest.version == version) {
         rows.put_at(&object.newest_key, row)?;
@@ -154,6 +168,58 @@ pub(crate) fn set_tags<S: RowSource + ?Sized>(
     Ok(Outcome::Amended { version, null })
 }
 
+pub(crate) fn set_tags<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    named: Named<'_>,
+    tags: Option<&Vec<(String, String)>>,
+) -> Result<Outcome, Stop> {
+    amend(rows, named, |attributes, _| {
+        attributes.tags = tags.cloned();
+        Ok(())
+    })
+}
+
+pub(crate) fn set_acl<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    named: Named<'_>,
+    acl: Option<&Acl>,
+) -> Result<Outcome, Stop> {
+    amend(rows, named, |attributes, _| {
+        attributes.acl = acl.cloned();
+        Ok(())
+    })
+}
+
+pub(crate) fn set_retention<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    named: Named<'_>,
+    retention: Option<Retention>,
+    bypass: Option<Bypass>,
+) -> Result<Outcome, Stop> {
+    amend(rows, named, |attributes, of_bucket| {
+        of_bucket.ok_or(Refusal::NoLock)?;
+        let lock = attributes.lock.unwrap_or_default();
+        if !lock.allows(retention, context.time, bypass) {
+            return Err(Refusal::Locked.into());
+        }
+        attributes.lock = Some(VersionLock { retention, ..lock });
+        Ok(())
+    })
+}
+
+pub(crate) fn set_legal_hold<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    named: Named<'_>,
+    held: bool,
+) -> Result<Outcome, Stop> {
+    amend(rows, named, |attributes, of_bucket| {
+        of_bucket.ok_or(Refusal::NoLock)?;
+        attributes.lock = Some(VersionLock { legal_hold: Some(held), ..attributes.lock.unwrap_or_default() });
+        Ok(())
+    })
+}
+
 /// One key of one bucket while an operation changes it.
 struct Object<'k> {
     bucket: BucketId,
@@ -161,6 +227,7 @@ struct Object<'k> {
     newest_key: Bytes,
     newest: Option<Rc<ObjectRow>>,
     versioning: Versioning,
+    lock: Option<BucketLock>,
     before: BucketLedgerRow,
     ledger: BucketLedgerRow,
 }
@@ -175,7 +242,20 @@ impl<'k> Object<'k> {
         let ledger = *rows.must::<BucketLedgerRow>(&bucket)?;
         let newest_key = newest_key(bucket, key);
         let newest = rows.get_at::<ObjectRow>(&newest_key)?;
-        Ok(Self { bucket, key, newest_key, newest, versioning: row.versioning, before: ledger, ledger })
+        let (versioning, lock) = (row.versioning, row.lock);
+        Ok(Self { bucket, key, newest_key, newest, versioning, lock, before: ledger, ledger })
+    }
+
+    /// What keeps a new version: what its writer said, and where it said nothing of retention, what the bucket says.
+    fn lock_of_new(&self, said: Option<VersionLock>, context: &Context<'_>) -> Result<Option<VersionLock>, Stop> {
+        let Some(of_bucket) = self.lock else {
+            return if said.is_some() { Err(Refusal::NoLock.into()) } else { Ok(None) };
+        };
+        let default = of_bucket.default.map(|default| default.from(context.time));
+        let Some(said) = said else {
+            return Ok(default.map(|retention| VersionLock { retention: Some(retention), legal_hold: None }));
+        };
+        Ok(Some(VersionLock { retention: said.retention.or(default), ..said }))
     }
 
     fn close<S: RowSource + ?Sized>(self, rows: &mut Transaction<'_, S>) -> Result<(), Stop> {
@@ -196,13 +276,13 @@ impl<'k> Object<'k> {
             assert!(replaced.version < version, "invariant 3: versions come in the order of the log");
             older_null = if replaced.null { Some(replaced.version) } else { replaced.older_null };
             match older_null {
-                Some(_) if null && replaced.null => self.give_up(rows, context, &replaced)?,
+                Some(_) if null && replaced.null => self.give_up(rows, context, &replaced, None)?,
                 Some(old) if null => {
                     self.demote(rows, &replaced)?;
                     let key = older_key(self.bucket, self.key, old);
                     let row = rows.get_at::<OlderVersionRow>(&key)?.ok_or_else(|| missing(&key))?;
                     rows.remove_at::<OlderVersionRow>(&key)?;
-                    self.give_up(rows, context, &row.0)?;
+                    self.give_up(rows, context, &row.0, None)?;
                 }
                 _ => self.demote(rows, &replaced)?,
             }
@@ -228,13 +308,18 @@ impl<'k> Object<'k> {
         rows.put_at(&older_key(self.bucket, self.key, row.version), older)
     }
 
-    /// A version is no more: what it referred to is released, and the ledger knows.
+    /// A version is no more, unless something keeps it: what it referred to is released, and the ledger knows.
     fn give_up<S: RowSource + ?Sized>(
         &mut self,
         rows: &mut Transaction<'_, S>,
         context: &Context<'_>,
         row: &ObjectRow,
+        bypass: Option<Bypass>,
     ) -> Result<(), Stop> {
+        let lock = row.object().and_then(|(attributes, _)| attributes.lock);
+        if lock.is_some_and(|lock| lock.keeps(context.time, bypass)) {
+            return Err(Refusal::Locked.into());
+        }
         let less = "invariant 11: a bucket counts every version";
         self.ledger.versions = self.ledger.versions.checked_sub(1).expect(less);
         let Some((attributes, content)) = row.object() else { return Ok(()) };
@@ -267,9 +352,10 @@ impl<'k> Object<'k> {
         rows: &mut Transaction<'_, S>,
         context: &Context<'_>,
         row: &ObjectRow,
+        bypass: Option<Bypass>,
     ) -> Result<(), Stop> {
         let newest = self.newest.clone().expect("where there is a version there is a newest one");
-        self.give_up(rows, context, row)?;
+        self.give_up(rows, context, row, bypass)?;
         if newest.version != row.version {
             rows.remove_at::<OlderVersionRow>(&older_key(self.bucket, self.key, row.version))?;
             if row.null {

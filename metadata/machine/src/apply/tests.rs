@@ -1,6 +1,7 @@
 //! The function under test: a laboratory with six drives and two sessions, and after every entry all invariants.
 
 mod accidents;
+mod locks;
 mod member;
 mod model;
 mod objects;
@@ -65,7 +66,7 @@ impl Lab {
 
     pub(super) fn bucket(&mut self, name: &str) -> BucketId {
         let name = BucketName::new(name).unwrap();
-        match self.one(GATE, Operation::CreateBucket { name, owner: "root".into() }) {
+        match self.one(GATE, Operation::CreateBucket { name, owner: "root".into(), lock: None, acl: None }) {
             Outcome::BucketCreated(id) => id,
             other => panic!("{other:?}"),
         }
@@ -281,6 +282,8 @@ pub(super) fn attributes(size: u64, tag: u8) -> Attributes {
         checksum: None,
         tags: None,
         upload: None,
+        lock: None,
+        acl: None,
     }
 }
 
@@ -313,7 +316,7 @@ pub(super) fn delete(bucket: BucketId, name: &str) -> Operation {
 }
 
 pub(super) fn delete_version(bucket: BucketId, name: &str, version: VersionChoice) -> Operation {
-    Operation::DeleteObject { bucket, key: key(name), version, conditions: Conditions::default() }
+    Operation::DeleteObject { bucket, key: key(name), version, conditions: Conditions::default(), bypass: None }
 }
 
 /// The tags of what is uploaded in parts.
@@ -324,7 +327,18 @@ pub(super) fn tags_of_uploads() -> Option<Vec<(String, String)>> {
 pub(super) fn create(bucket: BucketId, name: &str) -> Operation {
     let Attributes { profile, headers, metadata, .. } = attributes(0, 0);
     let (initiator, tags) = ("root".into(), tags_of_uploads());
-    Operation::CreateUpload { bucket, key: key(name), initiator, profile, headers, metadata, tags, checksum: None }
+    Operation::CreateUpload {
+        bucket,
+        key: key(name),
+        initiator,
+        profile,
+        headers,
+        metadata,
+        tags,
+        checksum: None,
+        lock: None,
+        acl: None,
+    }
 }
 
 pub(super) fn put_part(

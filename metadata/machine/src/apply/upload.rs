@@ -43,7 +43,10 @@ pub(crate) fn create<S: RowSource + ?Sized>(
     if row.initiator.is_empty() || row.initiator.len() > ACCESS_KEY_ID_BYTES_MAX {
         return Err(malformed("the initiator's access key is empty or too long"));
     }
-    rows.get::<BucketRow>(&bucket)?.ok_or(Refusal::NoSuchBucket)?;
+    let in_bucket = rows.get::<BucketRow>(&bucket)?.ok_or(Refusal::NoSuchBucket)?;
+    if row.lock.is_some() && in_bucket.lock.is_none() {
+        return Err(Refusal::NoLock.into());
+    }
     // The version that this operation does not make is free to name the upload.
     let upload = UploadId(context.version());
     // Weighed as what it becomes, so that whatever can be begun can be completed.
@@ -283,6 +286,6 @@ fn end<S: RowSource + ?Sized>(
 }
 
 fn attributes(row: &UploadRow, size: u64, etag: Etag, checksum: Option<Checksum>, upload: UploadId) -> Attributes {
-    let UploadRow { profile, headers, metadata, tags, .. } = row.clone();
-    Attributes { size, etag, profile, headers, metadata, checksum, tags, upload: Some(upload) }
+    let UploadRow { profile, headers, metadata, tags, lock, acl, .. } = row.clone();
+    Attributes { size, etag, profile, headers, metadata, checksum, tags, upload: Some(upload), lock, acl }
 }

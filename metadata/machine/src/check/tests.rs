@@ -14,6 +14,7 @@ use crate::rows::config::{BucketConfig, BucketConfigRow, ConfigKind};
 use crate::rows::extent::{ExtentPlace, ExtentRow};
 use crate::rows::garbage::{GarbageKey, GarbageRow};
 use crate::rows::here::HereLedgerRow;
+use crate::rows::lock::{BucketLock, VersionLock};
 use crate::rows::manifest::{ManifestId, ManifestPageRow, ManifestRow, ManifestState};
 use crate::rows::object::{
     Attributes, Content, ContentHeaders, Etag, ExtentRange, ObjectRow, OlderVersionRow, VersionKind,
@@ -53,6 +54,8 @@ fn object(index: u64, size: u64, content: Content) -> ObjectRow {
         checksum: None,
         tags: None,
         upload: None,
+        lock: None,
+        acl: None,
     };
     let kind = VersionKind::Object { attributes, content };
     ObjectRow { version: version(index), null: true, modified: WallTime(0), kind, older_null: None }
@@ -63,7 +66,7 @@ fn whole() -> MapRows {
     let mut rows = MapRows::default();
     let name = BucketName::new("bucket").unwrap();
     put(&mut rows, &name, BucketNameRow { id: BUCKET });
-    let row = BucketRow { name, created: WallTime(0), owner: "me".into(), versioning: Versioning::Off };
+    let row = BucketRow { name, created: WallTime(0), owner: "me".into(), versioning: Versioning::Off, lock: None };
     put(&mut rows, &BUCKET, row);
     put(&mut rows, &BUCKET, BucketLedgerRow { objects: 1, versions: 1, bytes: 10 });
     let extent = ExtentId { write: write(1), ordinal: 0 };
@@ -195,6 +198,22 @@ fn every_checker_can_fail() {
             Box::new(|rows| {
                 let state = ManifestState::Pending(SessionId(5));
                 put(rows, &ManifestId(write(4)), ManifestRow { state, pages: 1, bytes: 5, parts: None });
+            }),
+        ),
+        (
+            "locks_stand_on_versions",
+            Box::new(|rows| {
+                let row = BucketRow::get(rows, &BUCKET).unwrap().unwrap();
+                put(rows, &BUCKET, BucketRow { lock: Some(BucketLock::default()), ..row });
+            }),
+        ),
+        (
+            "locks_stand_on_versions",
+            Box::new(|rows| {
+                let mut row = ObjectRow::get(rows, &key("a")).unwrap().unwrap();
+                let VersionKind::Object { attributes, .. } = &mut row.kind else { unreachable!() };
+                attributes.lock = Some(VersionLock::default());
+                put(rows, &key("a"), row);
             }),
         ),
         (

@@ -1,8 +1,9 @@
-//! Invariant 3: old or new, never a mixture.
+//! Invariant 3: old or new, never a mixture. And invariant 12, as far as rows can say it.
 
 use std::collections::BTreeMap;
 
 use super::Loaded;
+use crate::rows::bucket::Versioning;
 
 /// Each bucket has a name that leads to it, and a ledger; each name leads to a bucket.
 pub(super) fn buckets_have_one_name(rows: &Loaded, found: &mut Vec<String>) {
@@ -65,6 +66,23 @@ pub(super) fn one_null_version_per_key(rows: &Loaded, found: &mut Vec<String>) {
         }
         if newest.null && older.is_some() {
             found.push(format!("{:?} is null in its newest version and in an older one", name.1));
+        }
+    }
+}
+
+/// A bucket whose versions can be locked keeps versions, and only in such a bucket is anything locked.
+pub(super) fn locks_stand_on_versions(rows: &Loaded, found: &mut Vec<String>) {
+    for (id, bucket) in &rows.buckets {
+        if bucket.lock.is_some() && bucket.versioning != Versioning::Enabled {
+            found.push(format!("{id:?} has a lock, and its versions are {:?}", bucket.versioning));
+        }
+    }
+    let newest = rows.newest.iter().map(|((bucket, key), row)| (bucket, key, row));
+    let older = rows.older.iter().map(|((bucket, key, _), row)| (bucket, key, &row.0));
+    for (bucket, key, row) in newest.chain(older) {
+        let locked = row.object().is_some_and(|(attributes, _)| attributes.lock.is_some());
+        if locked && rows.buckets.get(bucket).is_none_or(|bucket| bucket.lock.is_none()) {
+            found.push(format!("version {} of {key:?} is locked, and {bucket:?} has no lock", row.version));
         }
     }
 }

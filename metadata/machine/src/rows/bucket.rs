@@ -4,6 +4,7 @@ use cairn_core::{BucketId, BucketName, WallTime};
 use minicbor::{Decode, Encode};
 
 use crate::row::{Row, Table, cbor_row};
+use crate::rows::lock::BucketLock;
 
 /// Whether a bucket keeps what is overwritten and deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
@@ -31,12 +32,15 @@ pub struct BucketRow {
     /// When it was made.
     #[n(1)]
     pub created: WallTime,
-    /// The access key that made it.
+    /// Who owns it: a user's id; before there were users, the access key that made it.
     #[n(2)]
     pub owner: String,
     /// Whether versions are kept.
     #[n(3)]
     pub versioning: Versioning,
+    /// Whether versions can be locked. Every write looks at it, so it stands here and not among the configurations.
+    #[n(4)]
+    pub lock: Option<BucketLock>,
 }
 
 impl Row for BucketRow {
@@ -52,7 +56,7 @@ impl Row for BucketRow {
     }
 
     fn weight(&self) -> usize {
-        64 + self.name.as_str().len() + self.owner.len()
+        80 + self.name.as_str().len() + self.owner.len()
     }
 
     cbor_row!();

@@ -5,6 +5,8 @@ use cairn_core::BucketId;
 use minicbor::{Decode, Encode};
 
 use crate::row::{Row, Table, cbor_row};
+use crate::rows::acl::Acl;
+use crate::rows::cors::CorsRule;
 
 /// The most bytes of one configuration.
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
@@ -17,15 +19,62 @@ pub enum ConfigKind {
     /// Tags of the bucket.
     #[n(1)]
     Tags = 1,
+    /// Who may do what.
+    #[n(2)]
+    Acl = 2,
+    /// Cross-origin rules.
+    #[n(3)]
+    Cors = 3,
+    /// A policy.
+    #[n(4)]
+    Policy = 4,
+    /// What the public may never have, whatever lists and policies say.
+    #[n(5)]
+    PublicAccess = 5,
+    /// Who owns what others put.
+    #[n(6)]
+    Ownership = 6,
 }
 
 impl ConfigKind {
     /// All kinds.
-    pub const ALL: &[Self] = &[Self::Tags];
+    pub const ALL: &[Self] = &[Self::Tags, Self::Acl, Self::Cors, Self::Policy, Self::PublicAccess, Self::Ownership];
 
     fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| *kind as u8 == byte)
     }
+}
+
+/// What is kept from the public.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct PublicAccessBlock {
+    /// Lists that grant the public something are refused.
+    #[n(0)]
+    pub block_acls: bool,
+    /// What lists grant the public counts for nothing.
+    #[n(1)]
+    pub ignore_acls: bool,
+    /// Policies that allow the public something are refused.
+    #[n(2)]
+    pub block_policy: bool,
+    /// Where the policy allows the public something, it allows only the owner.
+    #[n(3)]
+    pub restrict: bool,
+}
+
+/// Who owns what others put into a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Ownership {
+    /// The bucket's owner; lists count for nothing.
+    #[n(0)]
+    OwnerEnforced,
+    /// The bucket's owner, where the writer grants full control.
+    #[n(1)]
+    OwnerPreferred,
+    /// Whoever put it.
+    #[n(2)]
+    Writer,
 }
 
 /// One configuration.
@@ -34,6 +83,21 @@ pub enum BucketConfig {
     /// Names and values, sorted by name; at most 50.
     #[n(1)]
     Tags(#[n(0)] Vec<(String, String)>),
+    /// Its access control list.
+    #[n(2)]
+    Acl(#[n(0)] Acl),
+    /// At most 100 rules.
+    #[n(3)]
+    Cors(#[n(0)] Vec<CorsRule>),
+    /// The document, as it was sent.
+    #[n(4)]
+    Policy(#[n(0)] String),
+    /// What is kept from the public.
+    #[n(5)]
+    PublicAccess(#[n(0)] PublicAccessBlock),
+    /// Who owns what others put.
+    #[n(6)]
+    Ownership(#[n(0)] Ownership),
 }
 
 impl BucketConfig {
@@ -41,6 +105,11 @@ impl BucketConfig {
     pub fn kind(&self) -> ConfigKind {
         match self {
             Self::Tags(_) => ConfigKind::Tags,
+            Self::Acl(_) => ConfigKind::Acl,
+            Self::Cors(_) => ConfigKind::Cors,
+            Self::Policy(_) => ConfigKind::Policy,
+            Self::PublicAccess(_) => ConfigKind::PublicAccess,
+            Self::Ownership(_) => ConfigKind::Ownership,
         }
     }
 }
@@ -73,6 +142,10 @@ impl Row for BucketConfigRow {
             BucketConfig::Tags(tags) => {
                 64 + tags.iter().map(|(name, value)| name.len() + value.len() + 7).sum::<usize>()
             }
+            BucketConfig::Acl(acl) => 16 + acl.weight(),
+            BucketConfig::Cors(rules) => 16 + rules.iter().map(CorsRule::weight).sum::<usize>(),
+            BucketConfig::Policy(document) => 16 + document.len(),
+            BucketConfig::PublicAccess(_) | BucketConfig::Ownership(_) => 32,
         }
     }
 

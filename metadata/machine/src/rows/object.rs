@@ -7,6 +7,8 @@ use cairn_core::{BucketId, ExtentId, LogIndex, ObjectKey, VersionId, WallTime};
 use minicbor::{Decode, Encode};
 
 use crate::row::{Row, Table, cbor_row, read_terminated, write_terminated};
+use crate::rows::acl::Acl;
+use crate::rows::lock::VersionLock;
 use crate::rows::manifest::ManifestId;
 use crate::rows::profile::ProfileId;
 use crate::rows::upload::UploadId;
@@ -150,6 +152,12 @@ pub struct Attributes {
     /// The upload that made it: what a client that completes an upload again, because it heard no answer, is told by.
     #[n(7)]
     pub upload: Option<UploadId>,
+    /// What keeps it from going.
+    #[n(8)]
+    pub lock: Option<VersionLock>,
+    /// Who may do what with it, where that is not the owner of the bucket alone.
+    #[n(9)]
+    pub acl: Option<Acl>,
 }
 
 impl ContentHeaders {
@@ -189,6 +197,8 @@ impl Attributes {
             + pairs(&self.metadata)
             + self.checksum.as_ref().map_or(0, |checksum| checksum.digest.len() + 8)
             + self.tags.as_deref().map_or(0, pairs)
+            + self.lock.map_or(0, |_| 24)
+            + self.acl.as_ref().map_or(0, Acl::weight)
     }
 }
 

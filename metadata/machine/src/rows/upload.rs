@@ -16,6 +16,8 @@ use cairn_core::{BucketId, LogIndex, ObjectKey, VersionId, WallTime};
 use minicbor::{Decode, Encode};
 
 use crate::row::{Row, Table, cbor_row, read_terminated, write_terminated};
+use crate::rows::acl::Acl;
+use crate::rows::lock::VersionLock;
 use crate::rows::object::{Checksum, ChecksumKind, Content, ContentHeaders};
 use crate::rows::profile::ProfileId;
 
@@ -68,7 +70,7 @@ pub struct UploadRow {
     /// When it began.
     #[n(0)]
     pub initiated: WallTime,
-    /// The access key that began it.
+    /// Who began it: a user's id; before there were users, an access key.
     #[n(1)]
     pub initiator: String,
     /// The profile that was asked for.
@@ -86,6 +88,12 @@ pub struct UploadRow {
     /// The checksum that was asked for.
     #[n(6)]
     pub checksum: Option<UploadChecksum>,
+    /// What will keep the object from going.
+    #[n(7)]
+    pub lock: Option<VersionLock>,
+    /// Who will be allowed what with the object.
+    #[n(8)]
+    pub acl: Option<Acl>,
 }
 
 impl UploadRow {

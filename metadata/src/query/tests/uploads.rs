@@ -15,6 +15,8 @@ fn row(initiated: u64) -> UploadRow {
         metadata: vec![],
         tags: None,
         checksum: None,
+        lock: None,
+        acl: None,
     }
 }
 

@@ -40,7 +40,8 @@ fn conditions_are_judged_where_the_write_happens() {
         let (mut lab, conditions) = (lab.clone(), conditions);
         let put = put_if(&mut lab.clone(), bucket, "a", conditions.clone());
         assert_eq!(refusal(&put).is_none(), holds, "{conditions:?}: {put:?}");
-        let delete = Operation::DeleteObject { bucket, key: key("a"), version: VersionChoice::Newest, conditions };
+        let delete =
+            Operation::DeleteObject { bucket, key: key("a"), version: VersionChoice::Newest, conditions, bypass: None };
         let deleted = lab.one(GATE, delete);
         assert_eq!(refusal(&deleted).is_none(), holds, "{deleted:?}");
     }

@@ -121,7 +121,12 @@ fn the_last_key_that_may_do_everything_stays() {
 #[test]
 fn buckets_of_one_entry_have_ids_of_their_own() {
     let (mut lab, first) = Lab::formed();
-    let create = |name: &str| Operation::CreateBucket { name: BucketName::new(name).unwrap(), owner: "me".into() };
+    let create = |name: &str| Operation::CreateBucket {
+        name: BucketName::new(name).unwrap(),
+        owner: "me".into(),
+        lock: None,
+        acl: None,
+    };
     let outcomes = lab.propose(GATE, vec![create("one"), create("two"), create("one")]);
     let [Outcome::BucketCreated(one), Outcome::BucketCreated(two), Outcome::Refused(taken)] = &outcomes[..] else {
         panic!("{outcomes:?}");
