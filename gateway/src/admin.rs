@@ -3,6 +3,8 @@
 //! No bucket's name begins with a dot, and a host that names a bucket never leads here, so nothing of S3 is shadowed. What
 //! is answered there is not decided here: whoever wires the process gives an [`AdminApi`].
 
+pub mod users;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +15,8 @@ use s3s::{Body, S3Request, S3Response, S3Result, s3_error};
 use crate::auth::AccessKeys;
 use crate::body::BodyFault;
 use crate::host::Hosts;
+
+pub use self::users::Users;
 
 /// Where the administration begins.
 pub const ADMIN_PREFIX: &str = "/.cairn/v1/";
@@ -30,14 +34,15 @@ pub trait AdminApi: Send + Sync + 'static {
 /// Brings requests to the administration.
 pub struct AdminRoute {
     api: Arc<dyn AdminApi>,
+    users: Users,
     keys: Arc<AccessKeys>,
     hosts: Hosts,
 }
 
 impl AdminRoute {
     /// To this administration, for the root keys among these.
-    pub fn new(api: Arc<dyn AdminApi>, keys: Arc<AccessKeys>, hosts: Hosts) -> Self {
-        Self { api, keys, hosts }
+    pub fn new(api: Arc<dyn AdminApi>, users: Users, keys: Arc<AccessKeys>, hosts: Hosts) -> Self {
+        Self { api, users, keys, hosts }
     }
 }
 
@@ -66,7 +71,14 @@ impl S3Route for AdminRoute {
         let body = request.input.store_all_limited(limit).await.map_err(|error| BodyFault::classify(&*error))?;
         let path = request.uri.path().strip_prefix(ADMIN_PREFIX).unwrap_or_default();
         let query = request.uri.query().unwrap_or_default();
-        let (status, answer) = self.api.call(&request.method, path, query, body).await;
+        // Keys are made where they are opened: nobody else sees their secrets.
+        let answered = match path.strip_prefix("users") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                self.users.call(&request.method, rest.trim_start_matches('/')).await
+            }
+            _ => self.api.call(&request.method, path, query, body).await,
+        };
+        let (status, answer) = answered;
         let mut response = S3Response::with_status(Body::from(answer), status);
         response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)

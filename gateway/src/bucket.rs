@@ -1,5 +1,7 @@
 //! Buckets: making, finding, listing and removing them, and listing what is in them.
 //!
+//! - [`cors`]: cross-origin rules; [`lock`]: whether versions can be locked
+//! - [`policy`], [`public_access`], [`ownership`]: who may do what
 //! - [`listing`]: pages of keys, both versions of the request
 //! - [`token`]: where a listing goes on
 //! - [`url_encoding`]: keys that XML cannot carry
@@ -8,7 +10,12 @@
 //! - [`unconfigured`]: what no bucket has, and can be asked for
 //! - [`versioning`]: whether versions are kept; [`versions`]: pages of them
 
+pub mod cors;
 pub mod listing;
+pub mod lock;
+pub mod ownership;
+pub mod policy;
+pub mod public_access;
 pub mod removal;
 pub mod tagging;
 pub mod token;
@@ -20,14 +27,19 @@ pub mod versions;
 use cairn_core::{BucketId, BucketName};
 use cairn_machine::operation::Operation;
 use cairn_machine::rows::bucket::BucketRow;
-use cairn_machine::{Outcome, RowError};
+use cairn_machine::rows::config::{BucketConfig, Ownership};
+use cairn_machine::rows::lock::BucketLock;
+use cairn_machine::{Outcome, Refusal, RowError};
 use cairn_metadata::{View, query};
+use http::HeaderMap;
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, GetBucketLocationOutput, HeadBucketOutput,
     ListBucketsInput, ListBucketsOutput, Owner,
 };
-use s3s::{S3ErrorCode, s3_error};
+use s3s::s3_error;
 
+use crate::authority::situation::{is_user_id as is_user, owner_of};
+use crate::authority::{Identity, lists};
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
@@ -35,9 +47,6 @@ use crate::outcome::unexpected;
 
 /// The region where AWS leaves the location of a bucket empty.
 const REGION_WITHOUT_NAME: &str = "us-east-1";
-
-/// How the one owner is called where clients show a name.
-const OWNER_NAME: &str = "cairn";
 
 /// The most buckets in one answer: what S3 allows.
 const BUCKETS_MAX: usize = 10_000;
@@ -62,15 +71,21 @@ impl Core {
         query::bucket_by_name(&view, name)?.ok_or(Fault::NoSuchBucket)
     }
 
-    /// Who owns everything.
-    pub fn owner(&self) -> Owner {
-        Owner { display_name: Some(OWNER_NAME.to_owned()), id: Some(self.owner.clone()) }
+    /// Who owns a bucket, as it is shown.
+    pub fn owner_of(&self, row: &BucketRow) -> Owner {
+        lists::shown_owner(&owner_of(row, &self.owner), &self.owner)
     }
 }
 
 /// Makes a bucket.
-pub async fn create(core: &Core, input: CreateBucketInput, made_by: String) -> Result<CreateBucketOutput, Fault> {
+pub async fn create(
+    core: &Core,
+    input: CreateBucketInput,
+    identity: &Identity,
+    headers: &HeaderMap,
+) -> Result<CreateBucketOutput, Fault> {
     let name = names::bucket(&input.bucket)?;
+    let owner = identity.id().ok_or_else(|| s3_error!(AccessDenied))?.to_owned();
     if let Some(configuration) = &input.create_bucket_configuration {
         let asks_more =
             configuration.bucket.is_some() || configuration.location.is_some() || configuration.tags.is_some();
@@ -83,18 +98,43 @@ pub async fn create(core: &Core, input: CreateBucketInput, made_by: String) -> R
         core.check_location(wanted.unwrap_or_default())?;
     }
     let made = CreateBucketOutput { location: Some(format!("/{name}")), ..CreateBucketOutput::default() };
-    match core.propose(Operation::CreateBucket { name, owner: made_by }).await {
-        Ok(Outcome::BucketCreated(_)) => Ok(made),
-        Ok(other) => Err(unexpected("a bucket", &other)),
-        // Where AWS leaves the location of a bucket empty, one's own bucket may be made again: it is there, as it was. So a
-        // client that repeats a request whose answer was lost is not refused.
-        Err(Fault::Request(error))
-            if *error.code() == S3ErrorCode::BucketAlreadyOwnedByYou && core.region_name() == REGION_WITHOUT_NAME =>
-        {
-            Ok(made)
-        }
-        Err(fault) => Err(fault),
+    let lock = input.object_lock_enabled_for_bucket.unwrap_or(false).then(BucketLock::default);
+    let ownership = input.object_ownership.as_ref().map(|named| ownership::named(named.as_str())).transpose()?;
+    let acl = core.acl_of_new_bucket(&owner, headers).await?;
+    if ownership == Some(Ownership::OwnerEnforced) && acl.is_some() {
+        return Err(s3_error!(
+            InvalidBucketAclWithObjectOwnership,
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+        )
+        .into());
     }
+    // What is asked for beside the bucket is not there where the bucket was there before.
+    let plain = lock.is_none() && acl.is_none() && ownership.is_none();
+    let operation = Operation::CreateBucket { name, owner: owner.clone(), lock, acl };
+    let outcomes = core.stripes.client.propose(vec![operation]).await?;
+    let id = match outcomes.into_iter().next().expect("each operation has one outcome") {
+        Outcome::BucketCreated(id) => id,
+        Outcome::Refused(Refusal::BucketExists { owner: taken }) => {
+            let mine = taken == owner || (identity.is_root() && !is_user(&taken));
+            // Where AWS leaves the location of a bucket empty, one's own bucket may be made again: it is there, as it was.
+            // So a client that repeats a request whose answer was lost is not refused.
+            return match (mine, plain && core.region_name() == REGION_WITHOUT_NAME) {
+                (true, true) => Ok(made),
+                (true, false) => Err(s3_error!(BucketAlreadyOwnedByYou).into()),
+                (false, _) => Err(s3_error!(BucketAlreadyExists).into()),
+            };
+        }
+        Outcome::Refused(refusal) => return Err(Fault::of_refusal(refusal)),
+        other => return Err(unexpected("a bucket", &other)),
+    };
+    if let Some(ownership) = ownership {
+        let config = BucketConfig::Ownership(ownership);
+        match core.propose(Operation::PutBucketConfig { id, config }).await? {
+            Outcome::Done => {}
+            other => return Err(unexpected("who owns what is in a bucket", &other)),
+        }
+    }
+    Ok(made)
 }
 
 impl Core {
@@ -133,7 +173,13 @@ pub async fn location(core: &Core, name: &str) -> Result<GetBucketLocationOutput
 type NamedBucket = (BucketName, BucketId, BucketRow);
 
 /// The buckets whose names begin with a prefix, in order, page by page so that a long list of others costs no memory.
-fn named(view: &View, prefix: &str, mut after: Option<BucketName>, limit: usize) -> Result<Vec<NamedBucket>, RowError> {
+fn named(
+    view: &View,
+    prefix: &str,
+    mut after: Option<BucketName>,
+    limit: usize,
+    seen: impl Fn(&BucketRow) -> bool,
+) -> Result<Vec<NamedBucket>, RowError> {
     let mut found = Vec::new();
     loop {
         let page = query::buckets(view, after.as_ref(), BUCKETS_PAGE)?;
@@ -142,7 +188,9 @@ fn named(view: &View, prefix: &str, mut after: Option<BucketName>, limit: usize)
         for row in page {
             let name = row.0.as_str();
             if name.starts_with(prefix) {
-                found.push(row);
+                if seen(&row.2) {
+                    found.push(row);
+                }
             } else if name > prefix {
                 return Ok(found);
             }
@@ -156,8 +204,9 @@ fn named(view: &View, prefix: &str, mut after: Option<BucketName>, limit: usize)
     }
 }
 
-/// Lists buckets, by name.
-pub async fn list(core: &Core, input: ListBucketsInput) -> Result<ListBucketsOutput, Fault> {
+/// Lists somebody's buckets, by name; to root those of everybody.
+pub async fn list(core: &Core, input: ListBucketsInput, identity: &Identity) -> Result<ListBucketsOutput, Fault> {
+    let me = identity.id().ok_or_else(|| s3_error!(AccessDenied))?;
     let most = match input.max_buckets {
         None => BUCKETS_MAX,
         Some(most) => usize::try_from(most)
@@ -168,7 +217,8 @@ pub async fn list(core: &Core, input: ListBucketsInput) -> Result<ListBucketsOut
     let after = input.continuation_token.as_deref().map(token::decode_bucket).transpose()?;
     let prefix = input.prefix.as_deref().unwrap_or_default();
     let view = core.stripes.client.read().await?;
-    let mut rows = named(&view, prefix, after, most + 1)?;
+    let seen = |row: &BucketRow| identity.is_root() || owner_of(row, &core.owner) == me;
+    let mut rows = named(&view, prefix, after, most + 1, seen)?;
     let more = rows.len() > most;
     rows.truncate(most);
     let continuation_token = rows.last().filter(|_| more).map(|(name, ..)| token::encode_bucket(name));
@@ -180,7 +230,7 @@ pub async fn list(core: &Core, input: ListBucketsInput) -> Result<ListBucketsOut
     Ok(ListBucketsOutput {
         buckets: Some(buckets.collect()),
         continuation_token,
-        owner: Some(core.owner()),
+        owner: Some(lists::shown_owner(me, &core.owner)),
         prefix: input.prefix,
     })
 }

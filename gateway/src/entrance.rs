@@ -3,8 +3,8 @@
 //! s3s takes a request that names two ways of signing by one of them, and a form by what it finds in it; neither gets that
 //! far. Neither does a method that S3 does not know or a head that is longer than S3 allows.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
-use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+use http::{HeaderMap, HeaderValue, Method, header, request};
+use s3s::{S3Result, s3_error};
 
 use crate::query_string::{self, Pair};
 use crate::signature_v2;
@@ -65,13 +65,7 @@ pub fn judge(head: &request::Parts) -> S3Result<Signed> {
 fn judge_method(method: &Method) -> S3Result<()> {
     match *method {
         Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::DELETE => Ok(()),
-        // A browser asks, without a signature, what it may do. No bucket has rules that would allow anything.
-        Method::OPTIONS => {
-            let code = S3ErrorCode::Custom("AccessForbidden".into());
-            let mut error = S3Error::with_message(code, "CORSResponse: CORS is not enabled for this bucket.");
-            error.set_status_code(StatusCode::FORBIDDEN);
-            Err(error)
-        }
+        // What a browser asks beforehand was answered before.
         _ => Err(s3_error!(MethodNotAllowed)),
     }
 }
@@ -140,7 +134,7 @@ mod tests {
     #[test]
     fn methods_and_heads_that_s3_does_not_know_are_refused() {
         for (method, code) in
-            [("PATCH", "MethodNotAllowed"), ("MADEUP", "MethodNotAllowed"), ("OPTIONS", "AccessForbidden")]
+            [("PATCH", "MethodNotAllowed"), ("MADEUP", "MethodNotAllowed"), ("OPTIONS", "MethodNotAllowed")]
         {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             assert_eq!(judged(method, "/b/k", &[]), Err(code.to_owned()));

@@ -14,6 +14,7 @@ use s3s::{S3Error, s3_error};
 
 use crate::body::BodyFault;
 use crate::budget::OutOfMemory;
+use crate::object::lock;
 
 /// Why a request has no success.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,14 @@ impl Fault {
             Refusal::NoSuchVersion => Self::NoSuchVersion,
             Refusal::PreconditionFailed => Self::PreconditionFailed,
             Refusal::Marker => Self::Request(s3_error!(MethodNotAllowed)),
+            Refusal::Locked => {
+                Self::Request(s3_error!(AccessDenied, "Access Denied because object protected by object lock."))
+            }
+            Refusal::NoLock => Self::Request(lock::no_lock()),
+            Refusal::VersioningRequired => Self::Request(s3_error!(
+                InvalidBucketState,
+                "Versioning must be 'Enabled' on the bucket while its versions can be locked."
+            )),
             Refusal::NoSuchUpload => Self::Request(s3_error!(NoSuchUpload)),
             Refusal::BucketNotEmpty => Self::Request(s3_error!(BucketNotEmpty)),
             Refusal::BucketExists { .. } => Self::Request(s3_error!(BucketAlreadyOwnedByYou)),
@@ -246,6 +255,9 @@ mod tests {
             (Fault::Body(BodyFault::Incomplete), "IncompleteBody", 400),
             (Fault::Body(BodyFault::TooLarge), "EntityTooLarge", 400),
             (Fault::of_refusal(Refusal::BucketNotEmpty), "BucketNotEmpty", 409),
+            (Fault::of_refusal(Refusal::Locked), "AccessDenied", 403),
+            (Fault::of_refusal(Refusal::NoLock), "InvalidRequest", 400),
+            (Fault::of_refusal(Refusal::VersioningRequired), "InvalidBucketState", 409),
             (Fault::of_refusal(Refusal::LeaseHeld), "InternalError", 500),
         ] {
             let error = S3Error::from(fault);

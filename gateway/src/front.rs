@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use cairn_core::{Clock, ClusterId};
 use cairn_placement::Stripes;
 use s3s::dto::*;
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use crate::access::Caller;
+use crate::authority::Identity;
 use crate::bucket::unconfigured::{self, methods};
 use crate::budget::MemoryBudget;
 use crate::object::packer::Packer;
@@ -26,7 +27,11 @@ pub struct Core {
     pub write_budget: MemoryBudget,
     /// The longest extent of an object that does not share a stripe.
     pub extent_bytes_max: u64,
-    /// Who owns every bucket.
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Which cluster this is.
+    pub cluster: ClusterId,
+    /// Who owns the cluster, and all that no user owns.
     pub owner: String,
     /// Where this gateway says it is; none stands in any region.
     pub region: Option<String>,
@@ -40,20 +45,21 @@ fn ok<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
 }
 
-/// The access key of whoever asks.
-fn caller<T>(request: &S3Request<T>) -> String {
-    request.extensions.get::<Caller>().map(|caller| caller.access_key.clone()).unwrap_or_default()
+/// Who asks, as the access check found out. Nobody, where it did not.
+fn identity<T>(request: &S3Request<T>) -> Identity {
+    request.extensions.get::<Identity>().cloned().unwrap_or(Identity::Anonymous)
 }
 
 #[async_trait::async_trait]
 impl S3 for Front {
     async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
-        ok(bucket::list(&self.0, request.input).await?)
+        let identity = identity(&request);
+        ok(bucket::list(&self.0, request.input, &identity).await?)
     }
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        let made_by = caller(&request);
-        ok(bucket::create(&self.0, request.input, made_by).await?)
+        let identity = identity(&request);
+        ok(bucket::create(&self.0, request.input, &identity, &request.headers).await?)
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -111,7 +117,7 @@ impl S3 for Front {
     }
 
     async fn put_bucket_acl(&self, request: S3Request<PutBucketAclInput>) -> S3Result<S3Response<PutBucketAclOutput>> {
-        acl::put_of_bucket(&self.0, request.input).await?;
+        acl::put_of_bucket(&self.0, request.input, &request.headers).await?;
         ok(PutBucketAclOutput {})
     }
 
@@ -171,7 +177,7 @@ impl S3 for Front {
     }
 
     async fn put_object_acl(&self, request: S3Request<PutObjectAclInput>) -> S3Result<S3Response<PutObjectAclOutput>> {
-        acl::put_of_object(&self.0, request.input).await?;
+        acl::put_of_object(&self.0, request.input, &request.headers).await?;
         ok(PutObjectAclOutput::default())
     }
 
@@ -194,8 +200,8 @@ impl S3 for Front {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let initiator = caller(&request);
-        ok(multipart::create::create(&self.0, request.input, initiator).await?)
+        let identity = identity(&request);
+        ok(multipart::create::create(&self.0, request.input, &identity, &request.headers).await?)
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
@@ -242,7 +248,151 @@ impl S3 for Front {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        ok(object::delete::delete_many(&self.0, request.input).await?)
+        ok(object::delete::delete_many(&self.0, request).await?)
+    }
+
+    async fn get_bucket_cors(
+        &self,
+        request: S3Request<GetBucketCorsInput>,
+    ) -> S3Result<S3Response<GetBucketCorsOutput>> {
+        ok(bucket::cors::get(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_bucket_cors(
+        &self,
+        request: S3Request<PutBucketCorsInput>,
+    ) -> S3Result<S3Response<PutBucketCorsOutput>> {
+        bucket::cors::put(&self.0, request.input).await?;
+        ok(PutBucketCorsOutput {})
+    }
+
+    async fn delete_bucket_cors(
+        &self,
+        request: S3Request<DeleteBucketCorsInput>,
+    ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
+        bucket::cors::delete(&self.0, &request.input.bucket).await?;
+        ok(DeleteBucketCorsOutput {})
+    }
+
+    async fn get_bucket_policy(
+        &self,
+        request: S3Request<GetBucketPolicyInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
+        ok(bucket::policy::get(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn get_bucket_policy_status(
+        &self,
+        request: S3Request<GetBucketPolicyStatusInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {
+        ok(bucket::policy::status(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_bucket_policy(
+        &self,
+        request: S3Request<PutBucketPolicyInput>,
+    ) -> S3Result<S3Response<PutBucketPolicyOutput>> {
+        bucket::policy::put(&self.0, request.input).await?;
+        ok(PutBucketPolicyOutput {})
+    }
+
+    async fn delete_bucket_policy(
+        &self,
+        request: S3Request<DeleteBucketPolicyInput>,
+    ) -> S3Result<S3Response<DeleteBucketPolicyOutput>> {
+        bucket::policy::delete(&self.0, &request.input.bucket).await?;
+        ok(DeleteBucketPolicyOutput {})
+    }
+
+    async fn get_public_access_block(
+        &self,
+        request: S3Request<GetPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {
+        ok(bucket::public_access::get(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_public_access_block(
+        &self,
+        request: S3Request<PutPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<PutPublicAccessBlockOutput>> {
+        bucket::public_access::put(&self.0, request.input).await?;
+        ok(PutPublicAccessBlockOutput {})
+    }
+
+    async fn delete_public_access_block(
+        &self,
+        request: S3Request<DeletePublicAccessBlockInput>,
+    ) -> S3Result<S3Response<DeletePublicAccessBlockOutput>> {
+        bucket::public_access::delete(&self.0, &request.input.bucket).await?;
+        ok(DeletePublicAccessBlockOutput {})
+    }
+
+    async fn get_bucket_ownership_controls(
+        &self,
+        request: S3Request<GetBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
+        ok(bucket::ownership::get(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_bucket_ownership_controls(
+        &self,
+        request: S3Request<PutBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<PutBucketOwnershipControlsOutput>> {
+        bucket::ownership::put(&self.0, request.input).await?;
+        ok(PutBucketOwnershipControlsOutput {})
+    }
+
+    async fn delete_bucket_ownership_controls(
+        &self,
+        request: S3Request<DeleteBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<DeleteBucketOwnershipControlsOutput>> {
+        bucket::ownership::delete(&self.0, &request.input.bucket).await?;
+        ok(DeleteBucketOwnershipControlsOutput {})
+    }
+
+    async fn get_object_lock_configuration(
+        &self,
+        request: S3Request<GetObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
+        ok(bucket::lock::get(&self.0, &request.input.bucket).await?)
+    }
+
+    async fn put_object_lock_configuration(
+        &self,
+        request: S3Request<PutObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<PutObjectLockConfigurationOutput>> {
+        bucket::lock::put(&self.0, request.input).await?;
+        ok(PutObjectLockConfigurationOutput::default())
+    }
+
+    async fn get_object_retention(
+        &self,
+        request: S3Request<GetObjectRetentionInput>,
+    ) -> S3Result<S3Response<GetObjectRetentionOutput>> {
+        ok(object::lock::get_retention(&self.0, request.input).await?)
+    }
+
+    async fn put_object_retention(
+        &self,
+        request: S3Request<PutObjectRetentionInput>,
+    ) -> S3Result<S3Response<PutObjectRetentionOutput>> {
+        object::lock::put_retention(&self.0, request.input).await?;
+        ok(PutObjectRetentionOutput::default())
+    }
+
+    async fn get_object_legal_hold(
+        &self,
+        request: S3Request<GetObjectLegalHoldInput>,
+    ) -> S3Result<S3Response<GetObjectLegalHoldOutput>> {
+        ok(object::lock::get_hold(&self.0, request.input).await?)
+    }
+
+    async fn put_object_legal_hold(
+        &self,
+        request: S3Request<PutObjectLegalHoldInput>,
+    ) -> S3Result<S3Response<PutObjectLegalHoldOutput>> {
+        object::lock::put_hold(&self.0, request.input).await?;
+        ok(PutObjectLegalHoldOutput::default())
     }
 
     unconfigured::table!(methods);

@@ -13,9 +13,10 @@ use s3s::region::Region;
 use s3s::service::S3ServiceBuilder;
 use tokio::net::TcpListener;
 
-use crate::access::{self, Access};
-use crate::admin::{AdminApi, AdminRoute};
+use crate::access::Access;
+use crate::admin::{AdminApi, AdminRoute, Users};
 use crate::auth::{AccessKeys, Authenticator};
+use crate::authority;
 use crate::budget::MemoryBudget;
 use crate::front::{Core, Front};
 use crate::host::Hosts;
@@ -125,7 +126,7 @@ impl Gateway {
         let reader = StripeReader::new(Arc::clone(&drives), pool.clone(), faults);
         let stripes = Arc::new(Stripes::new(client.clone(), drives, pool, reader.clone(), Arc::clone(&clock)));
         let budget = || MemoryBudget::new(config.memory_bytes_max, config.memory_patience);
-        let owner = access::owner_of(cluster);
+        let owner = authority::cluster_owner(cluster);
         let write_budget = budget();
         let hosts = Hosts::new(&config.domains);
         let core = Core {
@@ -134,6 +135,8 @@ impl Gateway {
             stripes,
             write_budget: write_budget.clone(),
             extent_bytes_max: config.extent_bytes_max.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX),
+            clock: Arc::clone(&clock),
+            cluster,
             owner: owner.clone(),
             region: config.region.clone(),
         };
@@ -144,12 +147,25 @@ impl Gateway {
             builder.set_config(Arc::new(StaticConfigProvider::new(Arc::clone(&s3_config))));
             builder.set_host(hosts.clone());
             builder.set_auth(Authenticator(Arc::clone(&keys)));
-            builder.set_access(Access::new(owner.clone(), write_budget.clone()));
+            builder.set_access(Access {
+                cluster,
+                owner: owner.clone(),
+                keys: Arc::clone(&keys),
+                client: client.clone(),
+                clock: Arc::clone(&clock),
+                memory: write_budget.clone(),
+            });
             builder
         };
         let verified = builder().build();
         let mut signed = builder();
-        let admin = AdminRoute::new(admin, Arc::clone(&keys), hosts.clone());
+        let users = Users {
+            cluster,
+            client: client.clone(),
+            sealer: SecretSealer::new(&secret),
+            entropy: Arc::clone(&entropy),
+        };
+        let admin = AdminRoute::new(admin, users, Arc::clone(&keys), hosts.clone());
         signed.set_route(Routes { admin, verified: verified.clone() });
         let service = Service {
             s3: signed.build(),

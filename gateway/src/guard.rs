@@ -20,9 +20,9 @@ use s3s::S3Result;
 pub use operations::{BodyKind, OperationShape};
 
 /// Judges a request by the operation that s3s found for it.
-pub fn judge(operation: &str, uri: &Uri, headers: &HeaderMap, owner: &str) -> S3Result<&'static OperationShape> {
+pub fn judge(operation: &str, uri: &Uri, headers: &HeaderMap) -> S3Result<&'static OperationShape> {
     let shape = operations::find(operation)?;
     query::judge(shape, uri.query().unwrap_or_default())?;
-    headers::judge(shape, headers, owner)?;
+    headers::judge(shape, headers)?;
     Ok(shape)
 }

@@ -13,9 +13,9 @@
 //! wrong is a [`fault::Fault`], and becomes an S3 code in one place.
 //!
 //! - [`gateway`]: all of it put together, and what can be configured
-//! - [`server`], [`patience`], [`service`], [`request_id`], [`answer`]: HTTP
+//! - [`server`], [`patience`], [`service`], [`request_id`], [`answer`], [`cors`]: HTTP
 //! - [`entrance`], [`signature_v2`], [`form`], [`mended`], [`query_string`]: what s3s must not see, or not as it was sent
-//! - [`host`], [`auth`], [`seal`], [`access`]: which bucket, whose key, may it
+//! - [`host`], [`auth`], [`seal`], [`access`], [`authority`]: which bucket, whose key, may it
 //! - [`guard`]: nothing that a client asks for is silently ignored, one file for each kind of asking
 //! - [`body`], [`digest`]: bytes on their way in, and whether they are what was promised
 //! - [`budget`]: memory, reserved whole before it is used
@@ -32,9 +32,11 @@ pub mod acl;
 pub mod admin;
 pub mod answer;
 pub mod auth;
+pub mod authority;
 pub mod body;
 pub mod bucket;
 pub mod budget;
+pub mod cors;
 pub mod digest;
 pub mod entrance;
 pub mod fault;

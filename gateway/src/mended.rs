@@ -3,7 +3,7 @@
 //! It takes one tag where HTTP allows a list, refuses a range or a date that it cannot parse where HTTP and AWS pass over
 //! it, and does not know that headers may stand in the query of a signed URL. Nothing of a head may be changed before its
 //! signature is verified. So such a request is claimed as a route of our own: s3s verifies it and hands it over, it is
-//! mended here, and goes through a second s3s without a signature, under the name of whoever signed it.
+//! mended here, and goes through a second s3s without a signature, under the name of whoever signed it, if anybody did.
 //!
 //! ```text
 //! s3s: signature -+-> access -> operation                       nearly all requests
@@ -76,11 +76,12 @@ fn is_header(pair: &Pair<'_>) -> bool {
     name.starts_with("x-amz-") && !OF_SIGNATURES.contains(&&*name)
 }
 
-/// Mends a request whose signature was verified.
+/// Mends a request whose signature was verified, if it has one.
 fn mend(request: S3Request<Body>) -> S3Result<Request<Body>> {
     let S3Request { input, method, uri, mut headers, mut extensions, credentials, .. } = request;
-    let credentials = credentials.ok_or_else(|| s3_error!(AccessDenied))?;
-    extensions.insert(Caller { access_key: credentials.access_key });
+    if let Some(credentials) = credentials {
+        extensions.insert(Caller { access_key: credentials.access_key });
+    }
     let mut kept = Vec::new();
     for pair in query_string::pairs(uri.query().unwrap_or_default())? {
         if is_header(&pair) {
@@ -131,8 +132,8 @@ impl S3Route for Routes {
         if self.admin.is_match(&request.method, &request.uri, &request.headers, &mut request.extensions) {
             return self.admin.check_access(request).await;
         }
-        // What the caller may do is judged behind the mending, as for everyone else.
-        if request.credentials.is_some() { Ok(()) } else { Err(s3_error!(AccessDenied)) }
+        // What the caller may do, or nobody, is judged behind the mending, as for everyone else.
+        Ok(())
     }
 
     async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {

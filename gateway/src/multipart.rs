@@ -27,8 +27,10 @@ use cairn_machine::Refusal;
 use cairn_machine::operation::Operation;
 use cairn_machine::rows::upload::{UploadId, UploadRow};
 use cairn_metadata::{View, query};
-use s3s::dto::{AbortMultipartUploadInput, AbortMultipartUploadOutput, Initiator};
+use s3s::dto::{AbortMultipartUploadInput, AbortMultipartUploadOutput, Initiator, Owner};
 
+use crate::authority::lists;
+use crate::authority::situation::is_user_id;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
@@ -83,9 +85,15 @@ fn find_in(view: View, bucket: &str, key: &str, upload: &str) -> Result<Found, F
     Ok(Found { view, named, row })
 }
 
-/// Who began an upload: whoever holds the access key, which is all that is known of them.
-fn initiator(row: &UploadRow) -> Initiator {
-    Initiator { id: Some(row.initiator.clone()), display_name: Some(row.initiator.clone()) }
+/// Who began an upload, of a bucket with this owner. What was written before there were users is the name of a key.
+fn initiator(row: &UploadRow, owner: &Owner) -> Initiator {
+    let id = row.initiator.clone();
+    let display_name = match (is_user_id(&id), owner.id.as_ref() == Some(&id)) {
+        (_, true) => owner.display_name.clone(),
+        (true, false) => lists::shown_owner(&id, "").display_name,
+        (false, false) => Some(id.clone()),
+    };
+    Initiator { id: Some(id), display_name }
 }
 
 /// Gives an upload up. What its parts hold goes a little later.

@@ -21,6 +21,7 @@ pub mod delete;
 pub mod get;
 pub mod inspect;
 pub mod large;
+pub mod lock;
 pub mod lookup;
 pub mod manifest;
 pub mod packer;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -12,6 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::access::Peer;
 use crate::patience::Patient;
 use crate::service::Service;
 
@@ -59,9 +62,10 @@ pub async fn serve(
             biased;
             () = &mut shutdown => break,
             Some(_) = running.join_next(), if !running.is_empty() => {}
-            (stream, permit) = accept(&listener, &room) => {
+            (stream, peer, permit) = accept(&listener, &room) => {
                 let service = Arc::clone(&service);
-                let answer = service_fn(move |request| {
+                let answer = service_fn(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(peer);
                     let service = Arc::clone(&service);
                     async move { Ok::<_, Infallible>(service.answer(request).await) }
                 });
@@ -112,17 +116,17 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 /// The next connection, once there is room for it.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Peer, OwnedSemaphorePermit) {
     let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // An answer's last segment must not wait for the client's acknowledgement of the one before.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection was gone before it was served");
                     continue;
                 }
-                return (stream, permit);
+                return (stream, Peer(peer.ip()), permit);
             }
             Err(error) => {
                 // Out of descriptors, or a client that gave up while it waited. Neither ends the server; the pause keeps

@@ -1,7 +1,7 @@
 //! One request, from the connection to the answer.
 //!
 //! ```text
-//! health? -> watch the body -> entrance -+-> s3s: signature 4 -+-> access: guards -> body -> operation -> finish
+//! health? preflight? -> watch the body -> entrance -+-> s3s: signature 4 -+-> access: guards -> body -> operation -> finish
 //!                                        +-> signature 2 ------+
 //!                                        +-> form -------------+
 //! ```
@@ -21,6 +21,7 @@ use crate::access::Caller;
 use crate::answer::{self, Asked};
 use crate::auth::{AccessKeys, Authenticator};
 use crate::body::{BodyWatch, WatchedBody};
+use crate::cors;
 use crate::entrance::{self, Signed};
 use crate::form;
 use crate::host::Hosts;
@@ -108,10 +109,17 @@ impl Service {
         let (id, begun) = (self.ids.next(), self.clock.elapsed());
         let remembered = Remembered { method: request.method().clone(), path: request.uri().path().to_owned() };
         let keeps_connections = request.version() < Version::HTTP_2;
-        let answered = match self.health(&request).await {
+        let page = cors::Asked::of(self, request.method(), request.uri(), request.headers());
+        let mut answered = match self.health(&request).await {
             Some(answer) => answer,
+            None if *request.method() == Method::OPTIONS => {
+                cors::preflight(self, request.uri(), request.headers()).await.unwrap_or_else(answer::of_error)
+            }
             None => self.s3(request, &watch).await,
         };
+        if let Some(page) = page.filter(|_| remembered.method != Method::OPTIONS) {
+            cors::annotate(self, &page, &mut answered).await;
+        }
         let asked = Asked { method: &remembered.method, path: &remembered.path, id };
         let mut answered = answer::finish(answered, asked);
         if keeps_connections && !watch.has_ended() {

@@ -8,9 +8,8 @@ The tests are divided among as many servers as `--jobs` says. Each server is a `
 test sees the buckets of another one that runs beside it. `--endpoint URL` uses a server that runs already, with the key
 in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 
-The suite wants several users (main, alt, tenant, iam, ...). Cairn has no identities yet, so all of them are the root key:
-tests that expect one user to be refused what belongs to another fail, and are counted as failed. Nothing else is done for
-any test.
+The suite wants several users (main, alt, tenant, iam, ...). They are made with the root key before the tests begin, none of
+them root itself. Nothing else is done for any test.
 
 Written below `--out` (default: target/ceph-s3-tests): `table.tsv` with a line for each test, the servers' logs and pytest's
 reports. The pinned clients are installed there, too, once. The exit code is 0, or 1 if `--compare` found a test that passed
@@ -104,33 +103,50 @@ def server(binary, log):
                 child.wait()
 
 
+# Makes a user with the root key, and asks as that user for the owner that listings name. Run by the suite's own Python.
+MAKE_USER = """
+import json, sys
+import boto3, requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+endpoint = sys.argv[1]
+root = boto3.session.Session().get_credentials()
+request = AWSRequest("POST", endpoint + "/.cairn/v1/users", data=b"", headers={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
+SigV4Auth(root, "s3", "us-east-1").add_auth(request)
+answer = requests.post(request.url, headers=dict(request.headers), data=b"")
+answer.raise_for_status()
+user = answer.json()
+keys = {"aws_access_key_id": user["access_key"], "aws_secret_access_key": user["secret_key"]}
+s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
+print(json.dumps({**user, "owner": s3.list_buckets()["Owner"]}))
+"""
+
+
 def write_config(path, python, endpoint, access_key, secret_key):
-    """The suite's configuration file. The owner's id is asked for, because tests compare it with what listings say."""
-    ask = (
-        "import boto3, json, sys\n"
-        "s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1')\n"
-        "print(json.dumps(s3.list_buckets()['Owner']))"
-    )
+    """The suite's configuration file. Owners are asked for, because tests compare them with what listings say."""
     known = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_CONFIG_FILE": os.devnull}
-    owner = json.loads(run([python, "-c", ask, endpoint], env={**os.environ, **known}))
-    user = {
-        "access_key": access_key,
-        "secret_key": secret_key,
-        "user_id": owner["ID"],
-        "display_name": owner.get("DisplayName", ""),
-        "email": "root@example.org",
-    }
+
+    def user(name):
+        made = json.loads(run([python, "-c", MAKE_USER, endpoint], env={**os.environ, **known}))
+        return {
+            "access_key": made["access_key"],
+            "secret_key": made["secret_key"],
+            "user_id": made["owner"]["ID"],
+            "display_name": made["owner"].get("DisplayName", ""),
+            "email": f"{name}@example.org",
+        }
+
     host, port = re.fullmatch(r"http://([^:/]+):(\d+)/?", endpoint).groups()
     sections = {
         "DEFAULT": {"host": host, "port": port, "is_secure": "False", "ssl_verify": "False"},
         "fixtures": {"bucket prefix": "s3tests-{random}-"},
         # Without a configured region any location constraint is accepted, and buckets have none.
-        "s3 main": {**user, "api_name": ""},
-        "s3 alt": user,
-        "s3 tenant": {**user, "tenant": ""},
-        "iam": user,
-        "iam root": user,
-        "iam alt root": user,
+        "s3 main": {**user("main"), "api_name": ""},
+        "s3 alt": user("alt"),
+        "s3 tenant": {**user("tenant"), "tenant": ""},
+        "iam": user("iam"),
+        "iam root": user("iam-root"),
+        "iam alt root": user("iam-alt-root"),
     }
     lines = []
     for name, values in sections.items():

@@ -12,6 +12,7 @@ use s3s::dto::{
 use s3s::{S3Result, s3_error};
 
 use super::{token, url_encoding};
+use crate::authority::lists;
 use crate::digest;
 use crate::fault::Fault;
 use crate::front::Core;
@@ -41,15 +42,22 @@ struct Page {
     next: Option<ListStart>,
 }
 
+/// Who owns an object: whoever put it, or the owner of the bucket.
+pub fn object_owner(attributes: &Attributes, of_bucket: &Owner) -> Owner {
+    let writer = attributes.acl.as_ref().and_then(|acl| acl.owner.as_deref());
+    // The owner of the cluster writes for the owner of the bucket, and is no writer of its own.
+    writer.map_or_else(|| of_bucket.clone(), |writer| lists::shown_owner(writer, ""))
+}
+
 impl Asked<'_> {
     async fn page(self, core: &Core) -> Result<Page, Fault> {
         let name = names::bucket(self.bucket).map_err(|_| Fault::NoSuchBucket)?;
         let view = core.stripes.client.read().await?;
-        let (bucket, _) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
+        let (bucket, row) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
         if self.max_keys == 0 {
             return Ok(Page { url: self.url, contents: Vec::new(), prefixes: Vec::new(), next: None });
         }
-        let owner = self.owner.then(|| core.owner());
+        let owner = self.owner.then(|| core.owner_of(&row));
         let page = query::list(&view, &self.request(bucket))?;
         Ok(self.show(&view, page, owner.as_ref())?)
     }
@@ -81,7 +89,7 @@ impl Asked<'_> {
                         e_tag: Some(names::etag(&attributes.etag)),
                         key: Some(encoded(key.as_str(), url)),
                         last_modified: Some(names::timestamp(row.modified)),
-                        owner: owner.cloned(),
+                        owner: owner.map(|of_bucket| object_owner(attributes, of_bucket)),
                         size: Some(i64::try_from(attributes.size).expect("an object has at most 5 TiB")),
                         storage_class: Some(storage_class::name(view, attributes.profile)?.into()),
                         ..Object::default()

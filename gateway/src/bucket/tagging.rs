@@ -22,7 +22,7 @@ pub async fn get(core: &Core, bucket: &str) -> Result<GetBucketTaggingOutput, Fa
     let (id, _) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
     match BucketConfigRow::get(&view, &(id, ConfigKind::Tags))?.map(|row| row.config) {
         Some(BucketConfig::Tags(tags)) => Ok(GetBucketTaggingOutput { tag_set: tags::shown(tags) }),
-        None => Err(s3_error!(NoSuchTagSet, "The TagSet does not exist").into()),
+        _ => Err(s3_error!(NoSuchTagSet, "The TagSet does not exist").into()),
     }
 }
 

@@ -1,57 +1,24 @@
 //! What a bucket cannot have, and can be asked for all the same.
 //!
-//! There are no policies here, no encryption, no lifecycle and so on, so no bucket has any of it; to say so is the whole
+//! There is no encryption here, no lifecycle and so on, so no bucket has any of it; to say so is the whole
 //! truth, and what clients expect of a bucket for which nothing was configured. To take such a thing away succeeds, as it
 //! does where there is none. To configure it is refused with NotImplemented: those operations are not in the table.
 //!
 //! The table is read twice: by [`crate::guard`], for the shapes of the operations, and by [`crate::front`], which is made
 //! of them.
 
-use cairn_core::units::KIB;
 use http::StatusCode;
-use s3s::{S3Error, S3ErrorCode, s3_error};
+use s3s::{S3Error, S3ErrorCode};
 
-use crate::bucket::unconfigured;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::guard::{BodyKind, OperationShape};
 use crate::names;
 
-/// A short document that is read and not needed.
-const DOCUMENT: BodyKind = BodyKind::Xml { bytes_max: 64 * KIB };
-
 /// Calls a macro with every line: the operation, its parameters, its body, its method, its input and output, its answer.
 macro_rules! table {
     ($use:ident) => {
         $use! {
-            "GetBucketPolicy" ["policy"] BodyKind::None, get_bucket_policy(GetBucketPolicyInput)
-                -> GetBucketPolicyOutput = Err(s3_error!(NoSuchBucketPolicy, "The bucket policy does not exist"));
-            "DeleteBucketPolicy" ["policy"] BodyKind::None, delete_bucket_policy(DeleteBucketPolicyInput)
-                -> DeleteBucketPolicyOutput = Ok(DeleteBucketPolicyOutput {});
-            "GetBucketPolicyStatus" ["policyStatus"] BodyKind::None, get_bucket_policy_status(GetBucketPolicyStatusInput)
-                -> GetBucketPolicyStatusOutput = Ok(GetBucketPolicyStatusOutput {
-                    policy_status: Some(PolicyStatus { is_public: Some(false) }),
-                });
-            "GetPublicAccessBlock" ["publicAccessBlock"] BodyKind::None, get_public_access_block(GetPublicAccessBlockInput)
-                -> GetPublicAccessBlockOutput = Err(unconfigured::not_found(
-                    S3ErrorCode::Custom("NoSuchPublicAccessBlockConfiguration".into()),
-                    "The public access block configuration was not found"
-                ));
-            "DeletePublicAccessBlock" ["publicAccessBlock"] BodyKind::None,
-                delete_public_access_block(DeletePublicAccessBlockInput)
-                -> DeletePublicAccessBlockOutput = Ok(DeletePublicAccessBlockOutput {});
-            "GetBucketOwnershipControls" ["ownershipControls"] BodyKind::None,
-                get_bucket_ownership_controls(GetBucketOwnershipControlsInput)
-                -> GetBucketOwnershipControlsOutput
-                = Err(s3_error!(OwnershipControlsNotFoundError, "The bucket ownership controls were not found"));
-            "DeleteBucketOwnershipControls" ["ownershipControls"] BodyKind::None,
-                delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput)
-                -> DeleteBucketOwnershipControlsOutput = Ok(DeleteBucketOwnershipControlsOutput {});
-            "GetBucketCors" ["cors"] BodyKind::None, get_bucket_cors(GetBucketCorsInput)
-                -> GetBucketCorsOutput
-                = Err(s3_error!(NoSuchCORSConfiguration, "The CORS configuration does not exist"));
-            "DeleteBucketCors" ["cors"] BodyKind::None, delete_bucket_cors(DeleteBucketCorsInput)
-                -> DeleteBucketCorsOutput = Ok(DeleteBucketCorsOutput {});
             "GetBucketEncryption" ["encryption"] BodyKind::None, get_bucket_encryption(GetBucketEncryptionInput)
                 -> GetBucketEncryptionOutput = Err(unconfigured::not_found(
                     S3ErrorCode::ServerSideEncryptionConfigurationNotFoundError,
@@ -92,28 +59,6 @@ macro_rules! table {
             "GetBucketAccelerateConfiguration" ["accelerate"] BodyKind::None,
                 get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput)
                 -> GetBucketAccelerateConfigurationOutput = Ok(GetBucketAccelerateConfigurationOutput::default());
-            "GetObjectLockConfiguration" ["object-lock"] BodyKind::None,
-                get_object_lock_configuration(GetObjectLockConfigurationInput)
-                -> GetObjectLockConfigurationOutput = Err(s3_error!(
-                    ObjectLockConfigurationNotFoundError,
-                    "Object Lock configuration does not exist for this bucket"
-                ));
-            "PutObjectLockConfiguration" ["object-lock"] unconfigured::DOCUMENT,
-                put_object_lock_configuration(PutObjectLockConfigurationInput)
-                -> PutObjectLockConfigurationOutput = Err(s3_error!(
-                    InvalidBucketState,
-                    "Object Lock configuration cannot be enabled on existing buckets"
-                ));
-            "GetObjectRetention" ["retention", "versionId"] BodyKind::None, get_object_retention(GetObjectRetentionInput)
-                -> GetObjectRetentionOutput = Err(unconfigured::no_lock());
-            "PutObjectRetention" ["retention", "versionId"] unconfigured::DOCUMENT,
-                put_object_retention(PutObjectRetentionInput)
-                -> PutObjectRetentionOutput = Err(unconfigured::no_lock());
-            "GetObjectLegalHold" ["legal-hold", "versionId"] BodyKind::None, get_object_legal_hold(GetObjectLegalHoldInput)
-                -> GetObjectLegalHoldOutput = Err(unconfigured::no_lock());
-            "PutObjectLegalHold" ["legal-hold", "versionId"] unconfigured::DOCUMENT,
-                put_object_legal_hold(PutObjectLegalHoldInput)
-                -> PutObjectLegalHoldOutput = Err(unconfigured::no_lock());
         }
     };
 }
@@ -155,11 +100,6 @@ pub(crate) fn not_found(code: S3ErrorCode, message: &'static str) -> S3Error {
     let mut error = S3Error::with_message(code, message);
     error.set_status_code(StatusCode::NOT_FOUND);
     error
-}
-
-/// What AWS says of retention and legal holds where no lock was configured.
-pub(crate) fn no_lock() -> S3Error {
-    s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration")
 }
 
 impl Core {

@@ -5,7 +5,9 @@ use cairn_machine::RowError;
 use cairn_machine::operation::VersionChoice;
 use cairn_metadata::View;
 use cairn_metadata::query::{self, VersionEntry, VersionPage, VersionRequest, VersionStart};
-use s3s::dto::{CommonPrefix, DeleteMarkerEntry, ListObjectVersionsInput, ListObjectVersionsOutput, ObjectVersion};
+use s3s::dto::{
+    CommonPrefix, DeleteMarkerEntry, ListObjectVersionsInput, ListObjectVersionsOutput, ObjectVersion, Owner,
+};
 use s3s::s3_error;
 
 use super::listing::{self, encoded, given, some};
@@ -25,12 +27,12 @@ pub async fn list(core: &Core, input: ListObjectVersionsInput) -> Result<ListObj
     let limit = listing::page_size(input.max_keys)?;
     let name = names::bucket(&input.bucket).map_err(|_| Fault::NoSuchBucket)?;
     let view = core.stripes.client.read().await?;
-    let (bucket, _) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
+    let (bucket, of_bucket) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
     let marker = Marker { key: given(input.key_marker.as_deref()), version: input.version_id_marker.as_deref() };
     let start_after = marker.start(&view, bucket, prefix, delimiter)?;
     let page = query::list_versions(&view, &VersionRequest { bucket, prefix, delimiter, start_after, limit })?;
     let url = url || !page.entries.iter().all(|entry| names::fits_xml(name_of(entry)));
-    let mut output = shown(core, &view, page, url)?;
+    let mut output = shown(&core.owner_of(&of_bucket), &view, page, url)?;
     output.prefix = Some(encoded(prefix, url));
     output.delimiter = delimiter.map(|delimiter| encoded(delimiter, url));
     output.key_marker = Some(encoded(input.key_marker.as_deref().unwrap_or_default(), url));
@@ -95,9 +97,8 @@ fn name_of(entry: &VersionEntry) -> &str {
     }
 }
 
-fn shown(core: &Core, view: &View, page: VersionPage, url: bool) -> Result<ListObjectVersionsOutput, RowError> {
+fn shown(owner: &Owner, view: &View, page: VersionPage, url: bool) -> Result<ListObjectVersionsOutput, RowError> {
     let (mut versions, mut markers, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
-    let owner = core.owner();
     for entry in page.entries {
         let (key, row, latest) = match entry {
             VersionEntry::CommonPrefix(prefix) => {

@@ -3,7 +3,7 @@
 use cairn_machine::RowError;
 use cairn_metadata::View;
 use cairn_metadata::query::{self, UploadsEntry, UploadsPage, UploadsRequest, UploadsStart};
-use s3s::dto::{CommonPrefix, ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload};
+use s3s::dto::{CommonPrefix, ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload, Owner};
 use s3s::s3_error;
 
 use super::{checksum, initiator, upload_id};
@@ -21,11 +21,11 @@ pub async fn list(core: &Core, input: ListMultipartUploadsInput) -> Result<ListM
     let limit = listing::page_size(input.max_uploads)?;
     let name = names::bucket(&input.bucket).map_err(|_| Fault::NoSuchBucket)?;
     let view = core.stripes.client.read().await?;
-    let (bucket, _) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
+    let (bucket, of_bucket) = query::bucket_by_name(&view, &name)?.ok_or(Fault::NoSuchBucket)?;
     let start_after = start(given(input.key_marker.as_deref()), input.upload_id_marker.as_deref(), prefix, delimiter)?;
     let page = query::list_uploads(&view, &UploadsRequest { bucket, prefix, delimiter, start_after, limit })?;
     let url = url || !page.entries.iter().all(|entry| names::fits_xml(text_of(entry)));
-    let mut output = shown(core, &view, page, url)?;
+    let mut output = shown(&core.owner_of(&of_bucket), &view, page, url)?;
     output.prefix = Some(encoded(prefix, url));
     output.delimiter = delimiter.map(|delimiter| encoded(delimiter, url));
     output.key_marker = Some(encoded(input.key_marker.as_deref().unwrap_or_default(), url));
@@ -61,9 +61,8 @@ fn text_of(entry: &UploadsEntry) -> &str {
     }
 }
 
-fn shown(core: &Core, view: &View, page: UploadsPage, url: bool) -> Result<ListMultipartUploadsOutput, RowError> {
+fn shown(owner: &Owner, view: &View, page: UploadsPage, url: bool) -> Result<ListMultipartUploadsOutput, RowError> {
     let (mut uploads, mut prefixes) = (Vec::new(), Vec::new());
-    let owner = core.owner();
     for entry in page.entries {
         match entry {
             UploadsEntry::CommonPrefix(prefix) => {
@@ -75,7 +74,7 @@ fn shown(core: &Core, view: &View, page: UploadsPage, url: bool) -> Result<ListM
                     key: Some(encoded(key.as_str(), url)),
                     upload_id: Some(upload.to_string()),
                     initiated: Some(names::timestamp(row.initiated)),
-                    initiator: Some(initiator(&row)),
+                    initiator: Some(initiator(&row, owner)),
                     owner: Some(owner.clone()),
                     storage_class: Some(storage_class::name(view, row.profile)?.into()),
                     checksum_algorithm,

@@ -1,5 +1,7 @@
 //! ListParts: what an upload has so far.
 
+use cairn_machine::row::Row;
+use cairn_machine::rows::bucket::BucketRow;
 use cairn_machine::rows::object::Etag;
 use cairn_machine::rows::upload::PartRow;
 use cairn_metadata::query;
@@ -32,6 +34,8 @@ pub async fn list(core: &Core, input: ListPartsInput) -> Result<ListPartsOutput,
         _ => query::upload_parts(&view, named.upload, behind, limit)?,
     };
     let next = parts.last().map_or(marker, |(number, _)| i32::from(*number));
+    let of_bucket = BucketRow::get(&view, &named.bucket)?.ok_or(Fault::NoSuchBucket)?;
+    let owner = core.owner_of(&of_bucket);
     let (checksum_algorithm, checksum_type) = checksum::shown(row.checksum);
     Ok(ListPartsOutput {
         bucket: Some(input.bucket),
@@ -42,8 +46,8 @@ pub async fn list(core: &Core, input: ListPartsInput) -> Result<ListPartsOutput,
         max_parts: Some(max_parts),
         is_truncated: Some(more),
         parts: Some(parts.into_iter().map(shown).collect()),
-        initiator: Some(initiator(&row)),
-        owner: Some(core.owner()),
+        initiator: Some(initiator(&row, &owner)),
+        owner: Some(owner),
         storage_class: Some(storage_class::name(&view, row.profile)?.into()),
         checksum_algorithm,
         checksum_type,

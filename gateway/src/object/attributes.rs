@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
+use cairn_machine::rows::lock::VersionLock;
 use cairn_machine::rows::object::{Attributes, Checksum, ContentHeaders, Etag};
 use cairn_machine::rows::profile::ProfileId;
-use s3s::dto::{CopyObjectInput, CreateMultipartUploadInput, PutObjectInput, StorageClass};
+use s3s::dto::{
+    CopyObjectInput, CreateMultipartUploadInput, ObjectLockLegalHoldStatus, ObjectLockMode, PutObjectInput,
+    StorageClass, Timestamp,
+};
 use s3s::{S3Error, s3_error};
 
+use super::lock;
 use crate::tags::{self, Tags};
 
 /// The most bytes of user metadata, names and values together: what S3 allows.
@@ -26,6 +31,8 @@ pub struct Described {
     pub tags: Option<Tags>,
     /// `x-amz-storage-class`, where it was sent. [`storage_class::profile`](super::storage_class::profile) says what it means.
     pub class: Option<StorageClass>,
+    /// `x-amz-object-lock-*`.
+    pub lock: Option<VersionLock>,
 }
 
 /// What a request sent of it, unchecked.
@@ -35,6 +42,9 @@ pub struct Sent {
     metadata: Option<HashMap<String, String>>,
     tagging: Option<String>,
     class: Option<StorageClass>,
+    mode: Option<ObjectLockMode>,
+    until: Option<Timestamp>,
+    hold: Option<ObjectLockLegalHoldStatus>,
 }
 
 /// A request that describes an object. s3s names the fields of each alike, and shares no type between them.
@@ -57,7 +67,9 @@ macro_rules! describes {
                     website_redirect: None,
                 };
                 let (metadata, tagging, class) = (self.metadata.take(), self.tagging.take(), self.storage_class.take());
-                Sent { headers, metadata, tagging, class }
+                let (mode, hold) = (self.object_lock_mode.take(), self.object_lock_legal_hold_status.take());
+                let until = self.object_lock_retain_until_date.take();
+                Sent { headers, metadata, tagging, class, mode, until, hold }
             }
         }
     )* };
@@ -68,10 +80,13 @@ describes!(PutObjectInput, CopyObjectInput, CreateMultipartUploadInput);
 impl Described {
     /// Takes it out of a request.
     pub fn take(input: &mut impl Describes) -> Result<Self, S3Error> {
-        let Sent { mut headers, metadata, tagging, class } = input.take();
+        let Sent { mut headers, metadata, tagging, class, mode, until, hold } = input.take();
         headers.content_encoding = headers.content_encoding.and_then(|value| without_aws_chunked(&value));
         let tags = tagging.map(|text| tags::of_header(&text)).transpose()?.filter(|tags| !tags.is_empty());
-        let described = Self { headers, metadata: sorted(metadata.unwrap_or_default()), tags, class };
+        let (mode, hold) =
+            (mode.as_ref().map(ObjectLockMode::as_str), hold.as_ref().map(ObjectLockLegalHoldStatus::as_str));
+        let lock = lock::of_headers(mode, until, hold)?;
+        let described = Self { headers, metadata: sorted(metadata.unwrap_or_default()), tags, class, lock };
         if bytes_of(&described.metadata) > METADATA_BYTES_MAX {
             return Err(s3_error!(MetadataTooLarge));
         }
@@ -89,8 +104,8 @@ impl Described {
 
     /// The attributes, once the bytes are known.
     pub fn attributes(self, profile: ProfileId, size: u64, etag: Etag, checksum: Option<Checksum>) -> Attributes {
-        let Self { headers, metadata, tags, class: _ } = self;
-        Attributes { size, etag, profile, headers, metadata, checksum, tags, upload: None }
+        let Self { headers, metadata, tags, class: _, lock } = self;
+        Attributes { size, etag, profile, headers, metadata, checksum, tags, upload: None, lock, acl: None }
     }
 }
 

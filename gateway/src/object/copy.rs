@@ -17,13 +17,16 @@ use cairn_machine::operation::{Conditions, NewContent, Operation};
 use cairn_machine::rows::object::{Attributes, Checksum, ChecksumKind, ContentHeaders};
 use cairn_machine::{Outcome, Refusal};
 use futures::TryStreamExt;
+use http::HeaderMap;
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective, TaggingDirective};
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::attributes::Described;
+use super::lock;
 use super::lookup::{self, Found};
 use super::preconditions::{self, ReadConditions};
 use super::storage_class;
+use crate::authority::Identity;
 use crate::digest::{self, Running};
 use crate::fault::Fault;
 use crate::front::Core;
@@ -90,10 +93,12 @@ struct Copy {
 
 /// Answers CopyObject.
 pub async fn copy(core: &Core, request: S3Request<CopyObjectInput>) -> Result<CopyObjectOutput, Fault> {
-    let S3Request { input, headers, .. } = request;
+    let S3Request { input, headers, extensions, .. } = request;
+    let identity = extensions.get::<Identity>().unwrap_or(&Identity::Anonymous);
     let copy = Copy::understood(input, &headers)?;
+    lock::judge_future(copy.described.lock.as_ref(), core.clock.wall())?;
     for _ in 0..ATTEMPTS_MAX {
-        match copy.attempt(core).await {
+        match copy.attempt(core, identity, &headers).await {
             Err(Fault::Refused(Refusal::Changed)) => {}
             answered => return answered,
         }
@@ -103,7 +108,7 @@ pub async fn copy(core: &Core, request: S3Request<CopyObjectInput>) -> Result<Co
 }
 
 impl Copy {
-    fn understood(mut input: CopyObjectInput, headers: &http::HeaderMap) -> S3Result<Self> {
+    fn understood(mut input: CopyObjectInput, headers: &HeaderMap) -> S3Result<Self> {
         let source = Source::new(&input.copy_source, headers)?;
         let described = Described::take(&mut input)?;
         let metadata = input.metadata_directive.as_ref().map(MetadataDirective::as_str);
@@ -125,7 +130,7 @@ impl Copy {
         })
     }
 
-    async fn attempt(&self, core: &Core) -> Result<CopyObjectOutput, Fault> {
+    async fn attempt(&self, core: &Core, identity: &Identity, headers: &HeaderMap) -> Result<CopyObjectOutput, Fault> {
         let found = self.source.find(core).await?;
         let bucket = core.bucket(&self.bucket).await?;
         if found.attributes.size > SOURCE_BYTES_MAX {
@@ -149,7 +154,8 @@ impl Copy {
         let copy_source_version_id = found.version_id.clone();
         let (from, key, version) = (found.bucket, found.key.clone(), found.version);
         let content = NewContent::Shared { bucket: from, key, version, range: None };
-        let attributes = self.attributes(core, found).await?;
+        let acl = core.acl_of_new_object(bucket, identity, headers).await?;
+        let attributes = Attributes { acl, ..self.attributes(core, found).await? };
         let (e_tag, checksum) = (names::etag(&attributes.etag), attributes.checksum.clone());
         let operation = Operation::PutObject {
             bucket,
@@ -212,6 +218,9 @@ impl Copy {
             checksum,
             tags: if self.replaces_tags { described.tags } else { source.tags },
             upload: None,
+            // Neither what keeps the source nor who may read it is copied: only its writer can want that.
+            lock: described.lock,
+            acl: None,
         })
     }
 }

@@ -2,15 +2,20 @@
 
 use cairn_core::{BucketId, ObjectKey};
 use cairn_machine::operation::{Conditions, Operation, VersionChoice};
+use cairn_machine::rows::lock::Bypass;
 use cairn_machine::{Outcome, Refusal};
 use cairn_metadata::query;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
     ObjectIdentifier,
 };
-use s3s::{S3Error, s3_error};
+use s3s::{S3Error, S3Request, s3_error};
 
-use super::preconditions;
+use super::{lock, preconditions};
+use crate::access::Peer;
+use crate::authority::facts::Facts;
+use crate::authority::situation::Wanted;
+use crate::authority::{Identity, demands};
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
@@ -37,12 +42,14 @@ struct Deletion {
     named: Option<String>,
     version: VersionChoice,
     conditions: Conditions,
+    bypass: Option<Bypass>,
 }
 
 impl Deletion {
     fn operation(&self) -> Operation {
-        let Self { bucket, key, version, conditions, .. } = self;
-        Operation::DeleteObject { bucket: *bucket, key: key.clone(), version: *version, conditions: conditions.clone() }
+        let Self { bucket, key, version, conditions, bypass, .. } = self;
+        let (key, conditions) = (key.clone(), conditions.clone());
+        Operation::DeleteObject { bucket: *bucket, key, version: *version, conditions, bypass: *bypass }
     }
 
     /// What came of it.
@@ -84,15 +91,34 @@ pub async fn delete(core: &Core, input: DeleteObjectInput) -> Result<DeleteObjec
     let version = names::version(input.version_id.as_deref())?;
     let modified = input.if_match_last_modified_time.as_ref();
     let conditions = preconditions::of_delete(input.if_match.as_ref(), input.if_match_size, modified)?;
-    let deletion = Deletion { bucket, key: names::key(input.key)?, named: input.version_id, version, conditions };
+    let (key, bypass) = (names::key(input.key)?, lock::bypass(input.bypass_governance_retention));
+    let deletion = Deletion { bucket, key, named: input.version_id, version, conditions, bypass };
     let outcome = core.stripes.client.propose(vec![deletion.operation()]).await?.into_iter().next();
     let Done { version_id, marker } = deletion.done(core, outcome.expect("each operation has one outcome")).await?;
     Ok(DeleteObjectOutput { delete_marker: marker.then_some(true), version_id, ..DeleteObjectOutput::default() })
 }
 
 /// Deletes many objects, each with an outcome of its own.
-pub async fn delete_many(core: &Core, input: DeleteObjectsInput) -> Result<DeleteObjectsOutput, Fault> {
+pub async fn delete_many(core: &Core, request: S3Request<DeleteObjectsInput>) -> Result<DeleteObjectsOutput, Fault> {
+    let S3Request { input, uri, headers, extensions, .. } = request;
+    let identity = extensions.get::<Identity>().unwrap_or(&Identity::Anonymous);
+    let peer = extensions.get::<Peer>().map(|peer| peer.0);
+    let (operation, now, tags) = ("DeleteObjects", core.clock.wall(), None);
+    let facts = Facts { operation, uri: &uri, headers: &headers, identity, peer, now, tags };
+    // Which keys are meant was not known when the request was judged: each is judged for itself.
+    let situation = match identity.is_root() {
+        true => None,
+        false => Some(core.situation(&input.bucket).await?.1),
+    };
+    let bypassing = input.bypass_governance_retention.unwrap_or(false);
+    let may = |key: &str, version: Option<&str>| -> Result<bool, Fault> {
+        let Some(situation) = &situation else { return Ok(true) };
+        let wanted = Some(Wanted { key, version });
+        Ok(situation.allows(identity, &demands::DELETE, wanted, &facts)?.0
+            && (!bypassing || situation.allows(identity, &demands::BYPASS, wanted, &facts)?.0))
+    };
     let bucket = core.bucket(&input.bucket).await?;
+    let bypass = lock::bypass(Some(bypassing));
     let listed = input.delete.objects;
     if listed.is_empty() || listed.len() > KEYS_MAX {
         return Err(s3_error!(MalformedXML).into());
@@ -103,6 +129,9 @@ pub async fn delete_many(core: &Core, input: DeleteObjectsInput) -> Result<Delet
     for object in listed {
         match understood(&object) {
             Err(error) => report.failed(&object, error),
+            Ok(_) if !may(&object.key, object.version_id.as_deref())? => {
+                report.failed(&object, s3_error!(AccessDenied));
+            }
             Ok((key, version, conditions)) => {
                 if bytes + object.key.len() > PROPOSAL_KEY_BYTES_MAX {
                     report.propose(core, std::mem::take(&mut waiting)).await?;
@@ -110,7 +139,7 @@ pub async fn delete_many(core: &Core, input: DeleteObjectsInput) -> Result<Delet
                 }
                 bytes += object.key.len();
                 let named = object.version_id.clone();
-                waiting.push((object, Deletion { bucket, key, named, version, conditions }));
+                waiting.push((object, Deletion { bucket, key, named, version, conditions, bypass }));
             }
         }
     }

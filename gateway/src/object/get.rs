@@ -3,6 +3,7 @@
 use core::ops::Range;
 use std::collections::HashMap;
 
+use cairn_machine::rows::lock::VersionLock;
 use cairn_machine::rows::object::{Checksum, ContentHeaders};
 use http::HeaderMap;
 use s3s::S3Request;
@@ -13,7 +14,8 @@ use s3s::dto::{
 use super::lookup::{self, Found};
 use super::part::{self, Part};
 use super::preconditions::{self, ReadConditions};
-use super::{range, storage_class};
+use super::{lock, range, storage_class};
+use crate::authority::situation::Judged;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::mended::AsSent;
@@ -42,6 +44,7 @@ struct Said {
     e_tag: ETag,
     last_modified: Timestamp,
     metadata: Option<HashMap<String, String>>,
+    lock: VersionLock,
     parts_count: Option<i32>,
     storage_class: Option<StorageClass>,
     tag_count: Option<i32>,
@@ -82,12 +85,22 @@ async fn decide(core: &Core, bucket: &str, key: String, asked: Asked<'_>) -> Res
         e_tag: names::etag(&etag),
         last_modified: names::timestamp(*modified),
         metadata: (!attributes.metadata.is_empty()).then(|| attributes.metadata.iter().cloned().collect()),
+        lock: attributes.lock.unwrap_or_default(),
         parts_count: parts_count.map(i32::from),
         tag_count: attributes.tags.as_ref().map(Vec::len).filter(|count| *count > 0).map(|count| count as i32),
         storage_class: storage_class::in_header(&found.view, attributes.profile)?,
         version_id: found.version_id.clone(),
     };
     Ok((found, range, said))
+}
+
+/// Where the object's own list decided who may read it, it must be the same object. One that was replaced meanwhile has
+/// another list, and whoever asks again is judged by that.
+fn still(judged: Option<&Judged>, found: &Found) -> Result<(), Fault> {
+    match judged {
+        Some(Judged(version)) if *version != found.version => Err(Fault::Busy),
+        _ => Ok(()),
+    }
 }
 
 /// s3s has a type for each of the two answers, with the same fields.
@@ -107,6 +120,9 @@ macro_rules! answer {
             expires: content.expires,
             last_modified: Some($said.last_modified),
             metadata: $said.metadata,
+            object_lock_legal_hold_status: $said.lock.legal_hold.map(lock::hold_shown),
+            object_lock_mode: $said.lock.retention.map(|retention| lock::mode_in_header(retention.mode)),
+            object_lock_retain_until_date: $said.lock.retention.map(|retention| names::timestamp(retention.until)),
             parts_count: $said.parts_count,
             storage_class: $said.storage_class,
             tag_count: $said.tag_count,
@@ -134,6 +150,7 @@ pub async fn get(core: &Core, request: S3Request<GetObjectInput>) -> Result<GetO
         headers: extensions.get::<AsSent>().map_or(&headers, |sent| &sent.0),
     };
     let (found, range, said) = decide(core, &input.bucket, input.key, asked).await?;
+    still(extensions.get::<Judged>(), &found)?;
     let mut output = answer!(GetObjectOutput, said, names::get_checksum);
     output.body = Some(core.reader.read(found.view, found.content, range).await?);
     Ok(output)
@@ -148,7 +165,8 @@ pub async fn head(core: &Core, request: S3Request<HeadObjectInput>) -> Result<He
         checksum: input.checksum_mode.is_some(),
         headers: extensions.get::<AsSent>().map_or(&headers, |sent| &sent.0),
     };
-    let (_, _, mut said) = decide(core, &input.bucket, input.key, asked).await?;
+    let (found, _, mut said) = decide(core, &input.bucket, input.key, asked).await?;
+    still(extensions.get::<Judged>(), &found)?;
     let kept = said.content;
     said.content = ContentHeaders {
         content_type: input.response_content_type.or(kept.content_type),

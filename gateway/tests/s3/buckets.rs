@@ -153,6 +153,8 @@ async fn a_bucket_goes_with_the_uploads_that_nobody_finished() {
             metadata: Vec::new(),
             tags: None,
             checksum: None,
+            lock: None,
+            acl: None,
         };
         server.metadata.propose((0..count).map(begun).collect()).await.unwrap();
     };

@@ -2,11 +2,14 @@
 //! that fail on demand.
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
+mod authority;
 mod buckets;
 mod configurations;
 mod copies;
+mod cors;
 mod forms;
 mod keys;
+mod locks;
 mod multipart;
 mod objects;
 mod reading;
