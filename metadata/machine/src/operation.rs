@@ -11,6 +11,7 @@
 
 mod condition;
 mod content;
+mod new_drive;
 
 use cairn_core::geometry::Geometry;
 use cairn_core::{
@@ -35,6 +36,7 @@ use crate::rows::upload::{UploadChecksum, UploadId};
 
 pub use condition::{Conditions, EtagCondition, VersionChoice};
 pub use content::{ByteRange, ChosenPart, NewContent, NewExtent, NewPlace};
+pub use new_drive::NewDrive;
 
 pub use crate::batch::{Batch, FUNCTION_VERSION, PROPOSAL_OPERATIONS_MAX, Proposal, RequestId};
 
@@ -43,20 +45,6 @@ pub const OPERATION_ROWS_MAX: usize = 4096;
 
 /// The most bytes of rows that one operation writes (invariant 13).
 pub const OPERATION_BYTES_MAX: usize = 1024 * 1024;
-
-/// A drive that is to be known.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct NewDrive {
-    /// Its id, as on the drive.
-    #[n(0)]
-    pub id: DriveId,
-    /// How much of the ring it gets; at least 1.
-    #[n(1)]
-    pub weight: u32,
-    /// What a person calls it.
-    #[n(2)]
-    pub label: String,
-}
 
 /// One change of metadata.
 #[expect(
