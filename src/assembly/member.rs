@@ -42,6 +42,10 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often a node asks, while it waits for the log, whether its id still stands for it.
 const DOUBT_EVERY: Duration = Duration::from_secs(5);
 
+/// How long a node that has an id asks, before it starts, whether it still stands for it. Those who could say may be
+/// waiting for this very node to have a majority again, so it does not wait for them; it goes on asking when it runs.
+const FIRST_DOUBT: Duration = Duration::from_secs(2);
+
 /// How many parity chunks the widest profile of a cluster is thought to have when the log is laid out on a node's drives:
 /// as many as STANDARD has with six drives.
 const PARITY: u8 = 2;
@@ -253,12 +257,13 @@ async fn settle_part(
         Some(known) if known.progress == Progress::Founding => Ok(known),
         Some(known) => {
             let asked = Question { member: Some(known.member), ..question.clone() };
-            match enlistment::ask(&ties.pool, &ties.addresses(), &asked).await {
-                Ok(member) if member == known.member => Ok(known),
-                Ok(member) => part.join(rooms, member),
+            let addresses = ties.addresses();
+            match tokio::time::timeout(FIRST_DOUBT, enlistment::ask(&ties.pool, &addresses, &asked)).await {
+                Ok(Ok(member)) if member == known.member => Ok(known),
+                Ok(Ok(member)) => part.join(rooms, member),
                 // All nodes may be starting at once, and then nobody knows yet.
-                Err(EnlistError::Unavailable(_)) => Ok(known),
-                Err(error @ EnlistError::Refused(_)) => Err(error.into()),
+                Ok(Err(EnlistError::Unavailable(_))) | Err(_) => Ok(known),
+                Ok(Err(error @ EnlistError::Refused(_))) => Err(error.into()),
             }
         }
     }
