@@ -29,7 +29,7 @@ use cairn_erasure::CodingPool;
 use cairn_gateway::{Gateway, GatewayConfig, Surroundings};
 use cairn_journal::{Files, Shell};
 use cairn_machine::rows::session::SessionKind;
-use cairn_metadata::{Client, NodeFailure};
+use cairn_metadata::{Client, MetadataNode, NodeFailure};
 use cairn_oplog::Orders;
 use cairn_repair::daemon::RepairParts;
 use cairn_repair::{FaultQueue, Meter, RepairConfig, RepairDaemon};
@@ -211,6 +211,11 @@ impl Assembly {
     /// The metadata, under the gateway's session.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The log and the rows of this process: how they are doing.
+    pub fn metadata(&self) -> &MetadataNode {
+        &self.core.node
     }
 
     /// Which node this is.

@@ -1,23 +1,28 @@
-//! The one-process system on a simulated disk and simulated time: the same parts, the same decisions, no threads. A seed
-//! decides everything; a failing one is printed and replayed with `CAIRN_SEED`.
+//! The system on simulated disks, networks and clocks: the same parts, the same decisions, no threads. A seed decides
+//! everything; a failing one is printed and replayed with `CAIRN_SEED`.
+//!
+//! - [`world`]: one machine, its lives and its crashes; [`model`] knows what it may hold
+//! - [`cluster`]: several machines, the network between them, and clients of all of them
+//! - [`client`]: speaks S3 without a socket
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod client;
+mod cluster;
 mod model;
+mod panics;
+mod seeds;
 mod world;
 
 use rand::RngExt;
 
+use seeds::Seeds;
 use world::World;
-
-/// Seeds in the short mode. The long mode runs more.
-const SEEDS: u64 = 12;
-const SEEDS_LONG: u64 = 500;
 
 /// Lives of one simulation: starts that end in a crash or a stop.
 const LIVES: u32 = 6;
 
-/// Runs a whole simulation and returns what happened, line by line.
+/// Runs a whole simulation of one machine and returns what happened, line by line.
 fn simulate(seed: u64) -> Vec<String> {
     let mut world = World::new(seed);
     for life in 0..LIVES {
@@ -41,28 +46,31 @@ fn simulate(seed: u64) -> Vec<String> {
     world.trace
 }
 
+/// The same seed twice: what happened has to be the same, line by line.
+fn must_repeat(seed: u64, simulate: impl Fn(u64) -> Vec<String>) {
+    let (first, second) = (simulate(seed), simulate(seed));
+    for (line, (a, b)) in first.iter().zip(&second).enumerate() {
+        assert_eq!(a, b, "seed {seed}, line {line}");
+    }
+    assert_eq!(first.len(), second.len());
+}
+
 #[test]
 fn what_was_acknowledged_survives_every_seed() {
-    if let Ok(seed) = std::env::var("CAIRN_SEED") {
-        let trace = simulate(seed.parse().expect("CAIRN_SEED is a number"));
-        eprintln!("{}", trace.join("\n"));
-        return;
-    }
-    let long = std::env::var_os("CAIRN_LONG").is_some_and(|value| value == "1");
-    let first = if long { cairn_harness::Seed::take("simulation").0 } else { 1 };
-    for seed in first..first + if long { SEEDS_LONG } else { SEEDS } {
-        eprintln!("simulation: CAIRN_SEED={seed} cargo verify -p cairn --test sim");
-        simulate(seed);
-    }
+    Seeds { test: "what_was_acknowledged", few: 12, many: 500 }.run(simulate);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in [7, 8] {
-        let (first, second) = (simulate(seed), simulate(seed));
-        for (line, (a, b)) in first.iter().zip(&second).enumerate() {
-            assert_eq!(a, b, "seed {seed}, line {line}");
-        }
-        assert_eq!(first.len(), second.len());
-    }
+    [7, 8].into_iter().for_each(|seed| must_repeat(seed, simulate));
+}
+
+#[test]
+fn a_cluster_keeps_what_it_acknowledged() {
+    Seeds { test: "a_cluster_keeps", few: 60, many: 5_000 }.run(cluster::simulate);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_cluster() {
+    [3, 4].into_iter().for_each(|seed| must_repeat(seed, cluster::simulate));
 }

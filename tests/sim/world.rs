@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn::ask::signature::{self, Request};
 use cairn::assembly::{Assembly, Parts};
-use cairn::credentials::Credentials;
 use cairn::dev::directories;
-use cairn_core::clock::SystemClock;
 use cairn_core::entropy::SeededEntropy;
 use cairn_core::{Clock, Elapsed, Entropy, WallTime};
 use cairn_gateway::GatewayConfig;
@@ -18,11 +15,11 @@ use cairn_journal::files::faulty::{FaultPlan, FaultyFiles};
 use cairn_journal::{Files, Shell};
 use cairn_repair::RepairConfig;
 use cairn_rows::MemoryOverlays;
-use http_body_util::{BodyExt, Full};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use crate::client::{Client, Ending};
 use crate::model::Model;
 
 /// The bucket that everything goes to.
@@ -93,6 +90,9 @@ impl World {
 
     /// Adds a line to what happened.
     pub fn note(&mut self, line: String) {
+        if std::env::var_os("CAIRN_SEED").is_some() {
+            eprintln!("{line}");
+        }
         self.trace.push(line);
     }
 
@@ -129,7 +129,7 @@ impl World {
     }
 
     async fn work(&mut self, assembly: Assembly, faults: bool) {
-        let client = Client { assembly: &assembly, credentials: assembly.credentials().clone() };
+        let client = Client { gateway: assembly.gateway().clone(), credentials: assembly.credentials().clone() };
         if !self.has_bucket {
             let (status, _) = client.send("PUT", &format!("/{BUCKET}"), "", Bytes::new()).await;
             self.note(format!("bucket: {status}"));
@@ -146,6 +146,7 @@ impl World {
         self.write(&client).await;
         self.whole = self.heals(&assembly).await;
         if faults {
+            drop(client);
             if self.chance.random_ratio(1, 2) {
                 let stopped = assembly.stop().await;
                 self.note(format!("stopped: {}", stopped.is_ok()));
@@ -155,11 +156,12 @@ impl World {
         assert!(self.whole, "not healed within {HEALING:?} on a sound disk: {:?}", assembly.meter());
         assert!(self.check(&client).await, "reads fail on a healed disk");
         self.audit(&assembly).await;
+        drop(client);
         assembly.stop().await.unwrap();
     }
 
     /// Reads every key that was ever written, and lists. False when the server is not able to any more.
-    async fn check(&mut self, client: &Client<'_>) -> bool {
+    async fn check(&mut self, client: &Client) -> bool {
         for key in self.model.keys() {
             let (status, body) = client.send("GET", &format!("/{BUCKET}/{key}"), "", Bytes::new()).await;
             match status {
@@ -181,7 +183,7 @@ impl World {
         true
     }
 
-    async fn write(&mut self, client: &Client<'_>) {
+    async fn write(&mut self, client: &Client) {
         let jobs = (0..CLIENTS).map(|number| {
             let mut own = StdRng::seed_from_u64(self.chance.random());
             async move {
@@ -274,71 +276,5 @@ impl World {
             }
         }
         self.files.sync_dir(path).unwrap();
-    }
-}
-
-/// How an upload ends, if nothing comes between.
-#[derive(Clone, Copy, PartialEq)]
-enum Ending {
-    Complete,
-    Abort,
-}
-
-/// Speaks S3 to the gateway, without a socket.
-struct Client<'a> {
-    assembly: &'a Assembly,
-    credentials: Credentials,
-}
-
-impl Client<'_> {
-    /// Uploads an object in parts. Returns the status of the step that failed, or of the last one, and whether a completion
-    /// was asked for: before that nothing may have happened to the key.
-    async fn upload(&self, path: &str, parts: &[Bytes], ending: Ending) -> (u16, bool) {
-        let (status, _, begun) = self.exchange("POST", path, "uploads=", Bytes::new()).await;
-        let begun = String::from_utf8_lossy(&begun).into_owned();
-        let upload = begun.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>"));
-        let Some((upload, _)) = upload else { return (status, false) };
-        let mut listed = String::new();
-        for (number, part) in (1..).zip(parts) {
-            let query = format!("partNumber={number}&uploadId={upload}");
-            let (status, head, _) = self.exchange("PUT", path, &query, part.clone()).await;
-            let Some(etag) = head.get("etag").filter(|_| status == 200) else { return (status, false) };
-            let etag = etag.to_str().unwrap();
-            listed += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
-        }
-        let query = format!("uploadId={upload}");
-        if ending == Ending::Abort {
-            return (self.send("DELETE", path, &query, Bytes::new()).await.0, false);
-        }
-        let document = format!("<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>");
-        let (status, body) = self.send("POST", path, &query, document.into()).await;
-        let said = String::from_utf8_lossy(&body).contains("<CompleteMultipartUploadResult");
-        assert!(status != 200 || said, "a completion that answers 200 says what it made: {body:?}");
-        (status, true)
-    }
-
-    async fn send(&self, method: &str, path: &str, query: &str, body: Bytes) -> (u16, Bytes) {
-        let (status, _, body) = self.exchange(method, path, query, body).await;
-        (status, body)
-    }
-
-    async fn exchange(&self, method: &str, path: &str, query: &str, body: Bytes) -> (u16, http::HeaderMap, Bytes) {
-        let host = "127.0.0.1:9000";
-        let asked = Request { method, host, path, query, has_body: !body.is_empty() };
-        // Signatures are judged by the machine's own calendar, and nothing of them is kept.
-        let signed = signature::sign(asked, &self.credentials, SystemClock::start().wall());
-        let mark = if query.is_empty() { "" } else { "?" };
-        let mut request = http::Request::builder().method(method).uri(format!("{path}{mark}{query}"));
-        for (name, value) in signed {
-            request = request.header(name, value);
-        }
-        request = request.header("content-length", body.len());
-        let answer = self.assembly.gateway().answer(request.body(Full::new(body)).unwrap()).await;
-        let (head, body) = answer.into_parts();
-        match body.collect().await {
-            Ok(body) => (head.status.as_u16(), head.headers, body.to_bytes()),
-            // An answer that breaks off is no answer.
-            Err(_) => (599, head.headers, Bytes::new()),
-        }
     }
 }
