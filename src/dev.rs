@@ -97,7 +97,7 @@ async fn one_process(args: DevArgs) -> anyhow::Result<()> {
         shell: Shell::Thread,
     };
     let gateway = GatewayConfig { signature_v2: !args.no_signature_v2, ..GatewayConfig::default() };
-    let assembly = Assembly::start(parts, &args.dir, &plan, demanded, RepairConfig::default(), gateway).await?;
+    let assembly = Assembly::start(parts, &args.dir, &plan, demanded, repair_config(), gateway).await?;
     if Credentials::read(&args.dir).ok().flatten().as_ref() != Some(assembly.credentials()) {
         assembly.credentials().write(&args.dir)?;
     }
@@ -125,6 +125,16 @@ async fn one_process(args: DevArgs) -> anyhow::Result<()> {
     ended?;
     stopped?;
     Ok(())
+}
+
+/// Somebody watches: data that no longer fits the drives is coded anew after seconds, not hours.
+fn repair_config() -> RepairConfig {
+    let seconds = RepairConfig::for_dev();
+    RepairConfig {
+        reshape_exposed_after: seconds.reshape_exposed_after,
+        reshape_rest_after: seconds.reshape_rest_after,
+        ..RepairConfig::default()
+    }
 }
 
 fn make_directory(dir: &Path) -> Result<(), DevError> {

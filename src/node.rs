@@ -36,6 +36,10 @@ use crate::node::cluster_file::ClusterFile;
 use crate::node::config::{NodeConfig, Patience, Role};
 use crate::ties::{GOSSIP_EVERY, Hearing};
 
+/// How long an address may stay in use, and how often that is looked at.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(5);
+const ADDRESS_REST: Duration = Duration::from_millis(50);
+
 /// A grace time below this is somebody's who watches.
 const HASTY: Duration = Duration::from_secs(60);
 
@@ -49,7 +53,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
     let demanded = Credentials::from_environment()?;
     let listener = match config.s3.filter(|_| config.has(Role::Gateway)) {
         Some(address) => {
-            let bound = TcpListener::bind(address).await;
+            let bound = bind(address).await;
             Some(bound.with_context(|| format!("cannot serve S3 on {address}"))?)
         }
         None => None,
@@ -92,6 +96,20 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
     let stopped = assembly.stop().await;
     ended?;
     stopped
+}
+
+/// Takes an address. One that is in use may be given back in a moment: by the process that was this node and has just been
+/// killed, whose threads end one after the other.
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let until = tokio::time::Instant::now() + ADDRESS_PATIENCE;
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tokio::time::Instant::now() < until => {
+                tokio::time::sleep(ADDRESS_REST).await;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 async fn turn_away(listener: Option<&TcpListener>) -> Infallible {

@@ -12,15 +12,11 @@ s3.create_bucket(Bucket="refusals")
 s3.put_object(Bucket="refusals", Key="k", Body=b"kept")
 
 NOT_BUILT = [
-    (s3.put_bucket_policy, {"Policy": "{}"}),
     (s3.put_bucket_lifecycle_configuration, {"LifecycleConfiguration": {"Rules": []}}),
     (s3.put_bucket_website, {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}}}),
-    (s3.put_bucket_cors, {"CORSConfiguration": {"CORSRules": []}}),
     (s3.put_bucket_encryption, {"ServerSideEncryptionConfiguration": {"Rules": []}}),
     (s3.put_object, {"Key": "k", "Body": b"x", "ServerSideEncryption": "aws:kms"}),
     (s3.put_object, {"Key": "k", "Body": b"x", "SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}),
-    (s3.put_object, {"Key": "k", "Body": b"x", "ACL": "public-read"}),
-    (s3.put_object, {"Key": "k", "Body": b"x", "ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": "2030-01-01T00:00:00Z"}),
     (s3.restore_object, {"Key": "k", "RestoreRequest": {"Days": 1}}),
 ]
 for call, arguments in NOT_BUILT:
@@ -35,8 +31,9 @@ assert s3.get_object(Bucket="refusals", Key="k")["Body"].read() == b"kept"
 # What S3 itself refuses where it was not configured.
 REFUSED_BY_S3 = [
     (s3.put_object, {"Key": "k", "Body": b"x", "StorageClass": "GLACIER_OF_MINE"}, "InvalidStorageClass"),
-    (s3.put_object_lock_configuration, {}, "InvalidBucketState"),
-    (s3.put_object_retention, {"Key": "k", "Retention": {"Mode": "GOVERNANCE"}}, "InvalidRequest"),
+    (s3.put_object_lock_configuration, {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}, "InvalidBucketState"),
+    (s3.put_object_retention, {"Key": "k", "Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": "2040-01-01T00:00:00Z"}}, "InvalidRequest"),
+    (s3.put_bucket_policy, {"Policy": "{}"}, "MalformedPolicy"),
 ]
 for call, arguments, code in REFUSED_BY_S3:
     try:

@@ -67,8 +67,8 @@ const LOST_DISKS_MAX: usize = 1;
 /// Runs the simulation of a seed and returns what happened, line by line.
 pub fn simulate(seed: u64) -> Vec<String> {
     tell_if_asked();
-    let machines = if seed % 4 == 0 { 6 } else { 5 };
-    let formed = (seed % 10 != 0).then(|| formed(machines));
+    let machines = if seed.is_multiple_of(4) { 6 } else { 5 };
+    let formed = (!seed.is_multiple_of(10)).then(|| formed(machines));
     run(seed, machines, formed, async |world| world.go_through_faults().await).0
 }
 
@@ -214,7 +214,7 @@ impl World {
     async fn go_through_faults(&self) {
         let mix = self.draw(Mix::draw);
         self.note(&format!("{mix:?}"));
-        if self.site.seed % 10 == 0 {
+        if self.site.seed.is_multiple_of(10) {
             let late = Duration::from_millis(self.draw(|chance| chance.random_range(0..40)));
             self.site.network.set_faults(Faults { delay: Duration::ZERO..=late, ..Faults::default() });
             self.form().await;
