@@ -9,13 +9,15 @@
 
 mod layout;
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 use cairn_core::clock::SystemClock;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -72,7 +74,8 @@ pub async fn run(args: DevArgs, processes: u16) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             Some((number, status)) = ended.next() => {
                 let place = layout.node(number);
-                println!("node-{number} has ended ({status}); start it again with:\n  {}", place.command());
+                let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                println!("node-{number} has ended ({how}); start it again with:\n  {}", place.command());
             }
         }
     }
@@ -81,7 +84,7 @@ pub async fn run(args: DevArgs, processes: u16) -> anyhow::Result<()> {
 }
 
 /// Children that were started, each until it has ended.
-type Ended = FuturesUnordered<futures::future::BoxFuture<'static, (u16, std::process::ExitStatus)>>;
+type Ended = FuturesUnordered<BoxFuture<'static, (u16, io::Result<ExitStatus>)>>;
 
 async fn start(dir: &Path, layout: &Layout) -> anyhow::Result<Ended> {
     write_nodes(dir, &[]).with_context(|| nodes_path(dir).display().to_string())?;
@@ -131,12 +134,11 @@ async fn serves(node: &mut Running) -> anyhow::Result<()> {
 }
 
 /// Reads what a node says until it has ended, so that it never waits for a full pipe.
-async fn follow(mut node: Running) -> (u16, std::process::ExitStatus) {
+async fn follow(mut node: Running) -> (u16, io::Result<ExitStatus>) {
     while let Ok(Some(line)) = node.lines.next_line().await {
         println!("node-{}: {line}", node.number);
     }
-    let status = node.child.wait().await.unwrap_or_default();
-    (node.number, status)
+    (node.number, node.child.wait().await)
 }
 
 /// Waits until as many nodes vote as can, and says how everything is.
