@@ -34,6 +34,7 @@ use cairn_oplog::Orders;
 use cairn_repair::daemon::RepairParts;
 use cairn_repair::{FaultQueue, Meter, RepairConfig, RepairDaemon};
 use cairn_rows::Overlays;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -105,7 +106,18 @@ struct Ground {
 impl Assembly {
     /// Starts every role of a process that is alone, on what the plan says. What the plan does not allow has been refused
     /// before.
-    pub async fn start(
+    pub fn start<'a>(
+        parts: Parts,
+        dir: &'a Path,
+        plan: &'a Plan,
+        demanded: Option<Credentials>,
+        repair: RepairConfig,
+        gateway: GatewayConfig,
+    ) -> BoxFuture<'a, anyhow::Result<Self>> {
+        Box::pin(Self::start_alone(parts, dir, plan, demanded, repair, gateway))
+    }
+
+    async fn start_alone(
         parts: Parts,
         dir: &Path,
         plan: &Plan,

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cairn_core::{Entropy, NodeId};
+use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -108,27 +109,33 @@ struct Shared {
 
 impl Listener {
     /// Takes the address and begins to answer.
-    pub async fn start(options: ListenerOptions, network: &dyn Network, entropy: Arc<dyn Entropy>) -> io::Result<Self> {
-        assert_ne!(options.node, NodeId(0), "0 is nobody's id");
-        let acceptor = network.listen(options.address).await?;
-        let address = acceptor.address();
-        let shared = Arc::new(Shared {
-            node: options.node,
-            key: options.key,
-            services: options.services,
-            entropy,
-            slots: Slots::default(),
-            greetings: Arc::new(Semaphore::new(GREETINGS_MAX)),
-            memory: Memory::new(MEMORY_BYTES),
-            stopping: CancellationToken::new(),
-            closed: CancellationToken::new(),
-            requests: AtomicU64::new(0),
-            strangers: AtomicU64::new(0),
-            broken: AtomicU64::new(0),
-        });
-        let tasks = TaskTracker::new();
-        tasks.spawn(accept(acceptor, shared.clone(), tasks.clone()));
-        Ok(Self { address, shared, tasks })
+    pub fn start(
+        options: ListenerOptions,
+        network: &dyn Network,
+        entropy: Arc<dyn Entropy>,
+    ) -> BoxFuture<'_, io::Result<Self>> {
+        Box::pin(async move {
+            assert_ne!(options.node, NodeId(0), "0 is nobody's id");
+            let acceptor = network.listen(options.address).await?;
+            let address = acceptor.address();
+            let shared = Arc::new(Shared {
+                node: options.node,
+                key: options.key,
+                services: options.services,
+                entropy,
+                slots: Slots::default(),
+                greetings: Arc::new(Semaphore::new(GREETINGS_MAX)),
+                memory: Memory::new(MEMORY_BYTES),
+                stopping: CancellationToken::new(),
+                closed: CancellationToken::new(),
+                requests: AtomicU64::new(0),
+                strangers: AtomicU64::new(0),
+                broken: AtomicU64::new(0),
+            });
+            let tasks = TaskTracker::new();
+            tasks.spawn(accept(acceptor, shared.clone(), tasks.clone()));
+            Ok(Self { address, shared, tasks })
+        })
     }
 
     /// Where it listens, with its real port.
@@ -147,14 +154,16 @@ impl Listener {
     }
 
     /// Accepts nothing more, lets answers under way finish for a few seconds, and closes every connection.
-    pub async fn stop(self) {
-        self.shared.stopping.cancel();
-        self.tasks.close();
-        if timeout(STOP_PATIENCE, self.tasks.wait()).await.is_err() {
-            tracing::warn!(address = %self.address, "answers were still under way when the listener stopped");
-        }
-        self.shared.closed.cancel();
-        self.tasks.wait().await;
+    pub fn stop(self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.shared.stopping.cancel();
+            self.tasks.close();
+            if timeout(STOP_PATIENCE, self.tasks.wait()).await.is_err() {
+                tracing::warn!(address = %self.address, "answers were still under way when the listener stopped");
+            }
+            self.shared.closed.cancel();
+            self.tasks.wait().await;
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use cairn_core::units::{EXTENT_BYTES_MAX, MIB, PUT_BYTES_MAX};
 use cairn_core::{Clock, ClusterId, Drives, Entropy, NodeId};
 use cairn_erasure::{CodingPool, Faults, StripeReader};
 use cairn_metadata::Client;
+use futures::future::BoxFuture;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::region::Region;
 use s3s::service::S3ServiceBuilder;
@@ -189,8 +190,12 @@ impl Gateway {
 
     /// Serves connections until `shutdown` is done; running requests may finish within the configured time. Says how many
     /// connections had to be cut.
-    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> usize {
-        server::serve(listener, Arc::clone(&self.service), Box::pin(shutdown), self.shutdown_grace).await
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> BoxFuture<'static, usize> {
+        server::serve(listener, Arc::clone(&self.service), Box::pin(shutdown), self.shutdown_grace)
     }
 }
 

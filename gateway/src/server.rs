@@ -47,7 +47,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves connections until `shutdown` is done, then lets running requests finish within `grace`. Says how many
 /// connections had to be cut.
-pub async fn serve(
+pub fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    shutdown: BoxFuture<'static, ()>,
+    grace: Duration,
+) -> BoxFuture<'static, usize> {
+    Box::pin(accept_all(listener, service, shutdown, grace))
+}
+
+async fn accept_all(
     listener: TcpListener,
     service: Arc<Service>,
     mut shutdown: BoxFuture<'static, ()>,

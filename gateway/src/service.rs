@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_core::Clock;
 use cairn_metadata::Client;
+use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, StatusCode, Version, header, request};
 use s3s::auth::S3Auth;
 use s3s::service::S3Service;
@@ -90,7 +91,7 @@ pub async fn call(s3: &S3Service, request: Request<Body>) -> HttpResponse {
 
 impl Service {
     /// Answers one request, from a connection or from a simulation. Whatever happens, there is an answer.
-    pub fn answer<B: RequestBody>(&self, request: Request<B>) -> impl Future<Output = HttpResponse> + Send + '_ {
+    pub fn answer<B: RequestBody>(&self, request: Request<B>) -> BoxFuture<'_, HttpResponse> {
         let (mut parts, incoming) = request.into_parts();
         let watch = Arc::new(BodyWatch::default());
         parts.extensions.insert(Arc::clone(&watch));
@@ -102,7 +103,11 @@ impl Service {
             Body::http_body_unsync(WatchedBody::new(incoming, Arc::clone(&watch), BODY_IDLE_MAX))
         };
         // From here on nothing depends on where the body comes from, so it is compiled once and not for each caller.
-        self.answer_watched(Request::from_parts(parts, body), watch)
+        self.answer_boxed(Request::from_parts(parts, body), watch)
+    }
+
+    fn answer_boxed(&self, request: Request<Body>, watch: Arc<BodyWatch>) -> BoxFuture<'_, HttpResponse> {
+        Box::pin(self.answer_watched(request, watch))
     }
 
     async fn answer_watched(&self, request: Request<Body>, watch: Arc<BodyWatch>) -> HttpResponse {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cairn_core::{LogIndex, SessionId};
 use cairn_machine::rows::session::{SessionKind, SessionRow};
 use cairn_machine::{Operation, Outcome, Row};
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -68,23 +69,25 @@ impl Client {
 
     /// Proposes operations in one request: they are in one entry of the log, applied in order at one index, and each has
     /// an outcome of its own. Batched with the proposals of others.
-    pub async fn propose(&self, operations: Vec<Operation>) -> Result<Vec<Outcome>, ProposeError> {
-        if operations.is_empty() {
-            return Ok(Vec::new());
-        }
-        let session = self.inner.current();
-        let answer = self.inner.node.proposer.in_session(&session, &operations).await?;
-        if answer.outcomes.iter().all(is_ended) && self.inner.has_ended(&session, answer.index).await {
-            self.inner.replace(&session).await?;
-            return Err(ProposeError::SessionEnded(session.id()));
-        }
-        Ok(answer.outcomes)
+    pub fn propose(&self, operations: Vec<Operation>) -> BoxFuture<'_, Result<Vec<Outcome>, ProposeError>> {
+        Box::pin(async move {
+            if operations.is_empty() {
+                return Ok(Vec::new());
+            }
+            let session = self.inner.current();
+            let answer = self.inner.node.proposer.in_session(&session, &operations).await?;
+            if answer.outcomes.iter().all(is_ended) && self.inner.has_ended(&session, answer.index).await {
+                self.inner.replace(&session).await?;
+                return Err(ProposeError::SessionEnded(session.id()));
+            }
+            Ok(answer.outcomes)
+        })
     }
 
     /// The rows as they are now: every write that was acknowledged before this was called is in them. Callers that ask
     /// at the same time share one question to the leader, and one view.
-    pub async fn read(&self) -> Result<View, ReadError> {
-        reads::read(&self.inner).await
+    pub fn read(&self) -> BoxFuture<'_, Result<View, ReadError>> {
+        Box::pin(async move { reads::read(&self.inner).await })
     }
 
     /// The rows that this node has applied, however old they are. Only for those who say that stale is fine: status pages,
@@ -114,13 +117,15 @@ impl Client {
 
     /// Ends the session: its leases end, and whatever it wrote and did not commit is garbage from now on. Tickets and
     /// views that are still out are worth nothing after that.
-    pub async fn close(self) {
-        self.inner.ending.cancel();
-        let ended = self.inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ended) = ended {
-            // An error says that the task has ended, too.
-            ended.await.unwrap_or_default();
-        }
+    pub fn close(self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.inner.ending.cancel();
+            let ended = self.inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(ended) = ended {
+                // An error says that the task has ended, too.
+                ended.await.unwrap_or_default();
+            }
+        })
     }
 }
 

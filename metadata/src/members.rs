@@ -11,6 +11,7 @@
 
 use cairn_core::NodeId;
 use cairn_machine::{Operation, Outcome, Refusal};
+use futures::future::BoxFuture;
 
 use crate::client::Client;
 use crate::error::{ChangeError, ProposeError};
@@ -20,33 +21,39 @@ use crate::raft::{ChangeRefused, MemberChange};
 impl Client {
     /// Gives a node an id under which it takes part in the log, and has it sent the log. It is known by
     /// [`Operation::RegisterNode`] already; it may be started under its id afterwards. Asking again gives another id.
-    pub async fn admit(&self, node: NodeId) -> Result<u64, ChangeError> {
-        let member = match self.one(Operation::AdmitMember { node }).await? {
-            Outcome::Admitted { member } => member,
-            other => return Err(unexpected(&other)),
-        };
-        change(self.node(), MemberChange::Learn { member, node }).await?;
-        Ok(member)
+    pub fn admit(&self, node: NodeId) -> BoxFuture<'_, Result<u64, ChangeError>> {
+        Box::pin(async move {
+            let member = match self.one(Operation::AdmitMember { node }).await? {
+                Outcome::Admitted { member } => member,
+                other => return Err(unexpected(&other)),
+            };
+            change(self.node(), MemberChange::Learn { member, node }).await?;
+            Ok(member)
+        })
     }
 
     /// Gives a member a vote, once it has caught up. Another member of the same node loses its own: that is how a node that
     /// has lost its log takes its place again.
-    pub async fn seat(&self, member: u64) -> Result<(), ChangeError> {
-        match self.one(Operation::SeatVoter { voter: member }).await? {
-            Outcome::Done => change(self.node(), MemberChange::Seat { member }).await,
-            other => Err(unexpected(&other)),
-        }
+    pub fn seat(&self, member: u64) -> BoxFuture<'_, Result<(), ChangeError>> {
+        Box::pin(async move {
+            match self.one(Operation::SeatVoter { voter: member }).await? {
+                Outcome::Done => change(self.node(), MemberChange::Seat { member }).await,
+                other => Err(unexpected(&other)),
+            }
+        })
     }
 
     /// Takes a member out, voting or not. To be asked of another node, as long as there is one: a member that takes part no
     /// more does not learn what becomes of its proposals.
-    pub async fn dismiss(&self, member: u64) -> Result<(), ChangeError> {
-        change(self.node(), MemberChange::Leave { member }).await?;
-        match self.one(Operation::DismissMember { member }).await? {
-            // It was dismissed before.
-            Outcome::Done | Outcome::Refused(Refusal::Unknown { .. }) => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+    pub fn dismiss(&self, member: u64) -> BoxFuture<'_, Result<(), ChangeError>> {
+        Box::pin(async move {
+            change(self.node(), MemberChange::Leave { member }).await?;
+            match self.one(Operation::DismissMember { member }).await? {
+                // It was dismissed before.
+                Outcome::Done | Outcome::Refused(Refusal::Unknown { .. }) => Ok(()),
+                other => Err(unexpected(&other)),
+            }
+        })
     }
 
     async fn one(&self, operation: Operation) -> Result<Outcome, ProposeError> {

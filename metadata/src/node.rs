@@ -10,6 +10,7 @@ use cairn_machine::rows::session::SessionKind;
 use cairn_machine::{Operation, Outcome, Refusal, Row};
 use cairn_oplog::{OpLog, Recovered};
 use cairn_rows::{Rows, RowsOptions, RunSet};
+use futures::future::BoxFuture;
 
 use crate::applied::Applied;
 use crate::applier::Applier;
@@ -83,7 +84,18 @@ impl MetadataNode {
     /// Starts a node on its operation log: opens the runs that the newest mark names, applies the log behind them as
     /// far as it is known to be committed, and takes up its part in Raft. Inside a tokio runtime; it is ready when
     /// [`Self::ready`] says so. The log must take entries of somewhat more than 1 MiB: with segments of 4 MiB it does.
-    pub async fn start(
+    pub fn start(
+        config: NodeConfig,
+        log: OpLog,
+        recovered: Recovered,
+        rows: RowsOptions,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::begin(config, log, recovered, rows, clock, entropy))
+    }
+
+    async fn begin(
         config: NodeConfig,
         log: OpLog,
         recovered: Recovered,
@@ -180,57 +192,61 @@ impl MetadataNode {
 
     /// Forms a cluster of this voter alone: the first membership and the first operation. Doing it again for the same
     /// cluster changes nothing, so a formation that was cut short is simply repeated.
-    pub async fn form(&self, form: Operation) -> Result<(), ProposeError> {
-        let Operation::Form { cluster, voter, .. } = &form else {
-            panic!("a cluster is formed by Form, not by {form:?}");
-        };
-        let (cluster, voter) = (*cluster, *voter);
-        assert_eq!(voter, self.inner.config.voter, "the first voter is the one that forms");
-        self.inner.raft.initialize().await.map_err(ProposeError::Unavailable)?;
-        let answer = self.inner.proposer.without_session(&[form]).await?;
-        match answer.outcomes.as_slice() {
-            [Outcome::Done] => Ok(()),
-            [Outcome::Refused(Refusal::AlreadyFormed)] => {
-                let row = ClusterRow::get(&RowsAt(self.inner.rows.view()), &());
-                match row.map_err(|error| ProposeError::Unavailable(error.to_string()))? {
-                    Some(row) if row.id == cluster => Ok(()),
-                    _ => Err(ProposeError::Refused(Refusal::AlreadyFormed)),
+    pub fn form(&self, form: Operation) -> BoxFuture<'_, Result<(), ProposeError>> {
+        Box::pin(async move {
+            let Operation::Form { cluster, voter, .. } = &form else {
+                panic!("a cluster is formed by Form, not by {form:?}");
+            };
+            let (cluster, voter) = (*cluster, *voter);
+            assert_eq!(voter, self.inner.config.voter, "the first voter is the one that forms");
+            self.inner.raft.initialize().await.map_err(ProposeError::Unavailable)?;
+            let answer = self.inner.proposer.without_session(&[form]).await?;
+            match answer.outcomes.as_slice() {
+                [Outcome::Done] => Ok(()),
+                [Outcome::Refused(Refusal::AlreadyFormed)] => {
+                    let row = ClusterRow::get(&RowsAt(self.inner.rows.view()), &());
+                    match row.map_err(|error| ProposeError::Unavailable(error.to_string()))? {
+                        Some(row) if row.id == cluster => Ok(()),
+                        _ => Err(ProposeError::Refused(Refusal::AlreadyFormed)),
+                    }
                 }
+                [Outcome::Refused(refusal)] => Err(ProposeError::Refused(refusal.clone())),
+                other => panic!("forming has one outcome of two kinds, and not {other:?}"),
             }
-            [Outcome::Refused(refusal)] => Err(ProposeError::Refused(refusal.clone())),
-            other => panic!("forming has one outcome of two kinds, and not {other:?}"),
-        }
+        })
     }
 
     /// Waits until there is a leader, everything that was committed is applied, and the sessions that this node had
     /// before are ended. Says so where the cluster was never formed, or not to the end: then form it. Without a majority,
     /// and for a newcomer that nobody sends the log to, it waits for as long as the caller does.
-    pub async fn ready(&self) -> Result<(), StartError> {
-        let inner = &self.inner;
-        let ready = async {
-            let waits = inner.config.standing == Standing::Newcomer;
-            if !waits && !inner.raft.is_initialized().await.map_err(StartError::Raft)? {
-                return Err(StartError::NotFormed);
+    pub fn ready(&self) -> BoxFuture<'_, Result<(), StartError>> {
+        Box::pin(async move {
+            let inner = &self.inner;
+            let ready = async {
+                let waits = inner.config.standing == Standing::Newcomer;
+                if !waits && !inner.raft.is_initialized().await.map_err(StartError::Raft)? {
+                    return Err(StartError::NotFormed);
+                }
+                let index = inner.leader.until_read_index().await.ok_or_else(ended)?;
+                inner.applied.watch().wait_for(|applied| *applied >= index).await.map_err(|_| ended())?;
+                inner.swept.clone().wait_for(|swept| *swept).await.map_err(|_| ended())?;
+                // A formation may have been cut short between the first membership and the first operation.
+                let formed = ClusterRow::get(&RowsAt(inner.rows.view()), &());
+                let formed = formed.map_err(|error| StartError::Rows(error.into()))?;
+                formed.map(|_| ()).ok_or(StartError::NotFormed)
+            };
+            tokio::select! {
+                biased;
+                failure = inner.failure.happened() => Err(failure.into()),
+                // A failure is the cause of whatever else went wrong.
+                ready = ready => ready.map_err(|error| inner.failure.cause().map_or(error, StartError::Stopped)),
             }
-            let index = inner.leader.until_read_index().await.ok_or_else(ended)?;
-            inner.applied.watch().wait_for(|applied| *applied >= index).await.map_err(|_| ended())?;
-            inner.swept.clone().wait_for(|swept| *swept).await.map_err(|_| ended())?;
-            // A formation may have been cut short between the first membership and the first operation.
-            let formed = ClusterRow::get(&RowsAt(inner.rows.view()), &());
-            let formed = formed.map_err(|error| StartError::Rows(error.into()))?;
-            formed.map(|_| ()).ok_or(StartError::NotFormed)
-        };
-        tokio::select! {
-            biased;
-            failure = inner.failure.happened() => Err(failure.into()),
-            // A failure is the cause of whatever else went wrong.
-            ready = ready => ready.map_err(|error| inner.failure.cause().map_or(error, StartError::Stopped)),
-        }
+        })
     }
 
     /// Begins a session, which is renewed in the background for as long as the client lives.
-    pub async fn client(&self, kind: SessionKind) -> Result<Client, ProposeError> {
-        Client::begin(self.inner.clone(), kind).await
+    pub fn client(&self, kind: SessionKind) -> BoxFuture<'_, Result<Client, ProposeError>> {
+        Box::pin(async move { Client::begin(self.inner.clone(), kind).await })
     }
 
     /// How it is doing.
@@ -260,45 +276,49 @@ impl MetadataNode {
 
     /// Answers what another node asks. Bodies and replies have at most [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX) bytes; what
     /// makes no sense, or is meant for another member, is refused. May take as long as a caller waits: ask many at a time.
-    pub async fn answer(&self, call: PeerCall, body: Bytes) -> Result<Bytes, PeerError> {
-        let inner = &self.inner;
-        if let Some(cause) = inner.failure.cause() {
-            return Err(PeerError::Refused(cause.to_string()));
-        }
-        match call {
-            PeerCall::Append | PeerCall::Heartbeat => inner.raft.answer_append(&body).await,
-            PeerCall::Vote => inner.raft.answer_vote(&body, false).await,
-            PeerCall::PreVote => inner.raft.answer_vote(&body, true).await,
-            PeerCall::Transfer => inner.raft.answer_transfer(&body).await,
-            PeerCall::Propose => inner.proposer.answer(&body).await,
-            PeerCall::ReadIndex => inner.leader.answer_read_index(&body).await,
-            PeerCall::Members => inner.leader.answer_change(&body).await,
-            PeerCall::Install => answer_offer(inner, &body).await,
-            PeerCall::Run => answer_piece(inner, &body).await,
-        }
+    pub fn answer(&self, call: PeerCall, body: Bytes) -> BoxFuture<'_, Result<Bytes, PeerError>> {
+        Box::pin(async move {
+            let inner = &self.inner;
+            if let Some(cause) = inner.failure.cause() {
+                return Err(PeerError::Refused(cause.to_string()));
+            }
+            match call {
+                PeerCall::Append | PeerCall::Heartbeat => inner.raft.answer_append(&body).await,
+                PeerCall::Vote => inner.raft.answer_vote(&body, false).await,
+                PeerCall::PreVote => inner.raft.answer_vote(&body, true).await,
+                PeerCall::Transfer => inner.raft.answer_transfer(&body).await,
+                PeerCall::Propose => inner.proposer.answer(&body).await,
+                PeerCall::ReadIndex => inner.leader.answer_read_index(&body).await,
+                PeerCall::Members => inner.leader.answer_change(&body).await,
+                PeerCall::Install => answer_offer(inner, &body).await,
+                PeerCall::Run => answer_piece(inner, &body).await,
+            }
+        })
     }
 
     /// Hands the lead to another voter, if this node has it. Who leads then is decided by an election, in which that one has
     /// the first word; the status shows it.
-    pub async fn transfer_lead(&self, to: u64) -> Result<(), ChangeError> {
-        self.inner.raft.transfer(to).await.map_err(ChangeError::Unavailable)
+    pub fn transfer_lead(&self, to: u64) -> BoxFuture<'_, Result<(), ChangeError>> {
+        Box::pin(async move { self.inner.raft.transfer(to).await.map_err(ChangeError::Unavailable) })
     }
 
     /// Waits until the node fails. A process whose node has failed should end: a restart is the way on.
-    pub async fn failed(&self) -> NodeFailure {
-        self.inner.failure.happened().await
+    pub fn failed(&self) -> BoxFuture<'_, NodeFailure> {
+        Box::pin(async move { self.inner.failure.happened().await })
     }
 
     /// Takes no more proposals, waits for those under way, and closes the log so that the next start finds nothing in
     /// flight. Close the clients first: sessions that are still open are ended by the next start.
-    pub async fn close(self) -> Result<(), NodeFailure> {
-        let inner = &self.inner;
-        inner.tasks.stop().await;
-        let raft = inner.raft.shutdown().await.map_err(NodeFailure::Raft);
-        let log = inner.log.close().await.map_err(|error| NodeFailure::Log(error.to_string()));
-        // Whatever failed first is the cause of the rest.
-        inner.failure.cause().map_or(Ok(()), Err)?;
-        raft.and(log)
+    pub fn close(self) -> BoxFuture<'static, Result<(), NodeFailure>> {
+        Box::pin(async move {
+            let inner = &self.inner;
+            inner.tasks.stop().await;
+            let raft = inner.raft.shutdown().await.map_err(NodeFailure::Raft);
+            let log = inner.log.close().await.map_err(|error| NodeFailure::Log(error.to_string()));
+            // Whatever failed first is the cause of the rest.
+            inner.failure.cause().map_or(Ok(()), Err)?;
+            raft.and(log)
+        })
     }
 }
 

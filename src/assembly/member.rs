@@ -23,6 +23,7 @@ use cairn_oplog::{OpLogError, Orders, Refusal};
 use cairn_repair::RepairConfig;
 use cairn_storage_node::enlistment::Progress;
 use cairn_storage_node::{ClusterSecret, Membership};
+use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
 use crate::admin::Outlook;
@@ -96,7 +97,16 @@ pub struct MemberOptions {
 
 impl Assembly {
     /// Starts a node of a cluster. Returns when it follows the log and every role runs; without a majority it waits.
-    pub async fn join(
+    pub fn join(
+        parts: Parts,
+        options: MemberOptions,
+        repair: RepairConfig,
+        gateway: GatewayConfig,
+    ) -> LocalBoxFuture<'static, anyhow::Result<Self>> {
+        Box::pin(Self::join_others(parts, options, repair, gateway))
+    }
+
+    async fn join_others(
         parts: Parts,
         options: MemberOptions,
         repair: RepairConfig,

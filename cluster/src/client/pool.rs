@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use cairn_core::{Entropy, NodeId};
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -101,15 +102,34 @@ impl Pool {
     }
 
     /// Calls a node. The deadline covers everything: waiting for a connection, making one, the call, the answer.
-    pub async fn call(
+    pub fn call(
         &self,
         target: impl Into<Target>,
         class: Class,
         call: Call,
         patience: Duration,
+    ) -> BoxFuture<'_, Result<Answer, CallError>> {
+        self.call_to(target.into(), class, call, patience)
+    }
+
+    fn call_to(
+        &self,
+        target: Target,
+        class: Class,
+        call: Call,
+        patience: Duration,
+    ) -> BoxFuture<'_, Result<Answer, CallError>> {
+        Box::pin(self.call_once(target, class, call, patience))
+    }
+
+    async fn call_once(
+        &self,
+        target: Target,
+        class: Class,
+        call: Call,
+        patience: Duration,
     ) -> Result<Answer, CallError> {
         check_lengths(&call.head, &call.body)?;
-        let target = target.into();
         let deadline = Instant::now() + patience;
         let peer = self.peer(target)?;
         let connections = &peer.classes[class.index()];
