@@ -2,18 +2,22 @@
 //!
 //! s3s checks `x-amz-content-sha256`; everything else that a client may promise is checked here: `Content-MD5`,
 //! `x-amz-checksum-*` as a header, and the same as a trailer behind the body. [`combine`] makes one checksum of those of
-//! many parts.
+//! many parts, [`md5`] the ETag.
 
 pub mod combine;
+pub mod md5;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use cairn_machine::rows::object::{Checksum, ChecksumKind};
 use http::HeaderMap;
-use md5::{Digest as _, Md5};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
+
+use self::md5::RunningMd5;
+use self::md5::together::Together;
 
 /// The kinds that are built, with their names in headers.
 const KINDS: [(ChecksumKind, &str, usize); 5] = [
@@ -70,7 +74,7 @@ impl Running {
 
 /// Hashes a body as it comes: the MD5 that becomes the ETag, and what the client asked for.
 pub struct BodyHasher {
-    md5: Md5,
+    md5: RunningMd5,
     kind: ChecksumKind,
     running: Running,
 }
@@ -88,7 +92,7 @@ impl BodyHasher {
     /// Computes what these promises need, and a checksum of the default kind where they name none.
     pub fn new(promises: &Promises) -> Self {
         let kind = promises.kind();
-        Self { md5: Md5::new(), kind, running: Running::new(kind) }
+        Self { md5: RunningMd5::default(), kind, running: Running::new(kind) }
     }
 
     /// The next bytes.
@@ -97,9 +101,23 @@ impl BodyHasher {
         self.running.update(bytes);
     }
 
+    /// The next bytes, their MD5 in step with that of other streams.
+    pub async fn update_together(self, bytes: Bytes, together: &Together) -> Self {
+        let Self { md5, kind, mut running } = self;
+        let checksum = {
+            let bytes = bytes.clone();
+            together.pool().run(bytes.len(), move || {
+                running.update(&bytes);
+                running
+            })
+        };
+        let (md5, running) = tokio::join!(together.update(md5, bytes), checksum);
+        Self { md5, kind, running }
+    }
+
     /// The end.
     pub fn finish(self) -> Digests {
-        Digests { md5: self.md5.finalize().into(), checksum: (self.kind, self.running.finish()) }
+        Digests { md5: self.md5.finish(), checksum: (self.kind, self.running.finish()) }
     }
 }
 

@@ -10,6 +10,7 @@ use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use crate::authority::Identity;
 use crate::bucket::unconfigured::{self, methods};
 use crate::budget::MemoryBudget;
+use crate::digest::md5::together::Together;
 use crate::object::packer::Packer;
 use crate::object::read::ObjectReader;
 use crate::{acl, bucket, multipart, object};
@@ -25,6 +26,8 @@ pub struct Core {
     pub reader: ObjectReader,
     /// The memory of writes.
     pub write_budget: MemoryBudget,
+    /// Hashes bodies, those of several requests in step.
+    pub hashing: Together,
     /// The longest extent of an object that does not share a stripe.
     pub extent_bytes_max: u64,
     /// Time.

@@ -19,6 +19,7 @@ use crate::admin::{AdminApi, AdminRoute, Users};
 use crate::auth::{AccessKeys, Authenticator};
 use crate::authority;
 use crate::budget::MemoryBudget;
+use crate::digest::md5::together::Together;
 use crate::front::{Core, Front};
 use crate::host::Hosts;
 use crate::mended::Routes;
@@ -125,6 +126,7 @@ impl Gateway {
         let Surroundings { cluster, node, secret, client, drives, pool, faults, admin, clock, entropy } = surroundings;
         let s3_config = s3_config(config.region.as_deref())?;
         let reader = StripeReader::new(Arc::clone(&drives), pool.clone(), faults);
+        let hashing = Together::new(pool.clone());
         let stripes = Arc::new(Stripes::new(client.clone(), drives, pool, reader.clone(), Arc::clone(&clock)));
         let budget = || MemoryBudget::new(config.memory_bytes_max, config.memory_patience);
         let owner = authority::cluster_owner(cluster);
@@ -135,6 +137,7 @@ impl Gateway {
             reader: ObjectReader { client: client.clone(), stripes: reader, budget: budget() },
             stripes,
             write_budget: write_budget.clone(),
+            hashing,
             extent_bytes_max: config.extent_bytes_max.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX),
             clock: Arc::clone(&clock),
             cluster,

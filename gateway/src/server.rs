@@ -105,6 +105,8 @@ async fn accept_all(
     cut
 }
 
+/// Without hyper's flushing for pipelined requests: it copies every body into one buffer, which then stays as long as the
+/// longest step of an answer was, for as long as the connection does; nothing that speaks S3 pipelines.
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -112,8 +114,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_MAX)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(READ_BYTES_MAX)
-        .pipeline_flush(true);
+        .max_buf_size(READ_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::manifest::PendingManifest;
 use super::purpose::{Destination, Purpose};
 use super::upload::Upload;
+use crate::digest::md5::together::Together;
 use crate::digest::{BodyHasher, Digests};
 use crate::fault::Fault;
 use crate::front::Core;
@@ -54,7 +55,7 @@ pub struct Streamed {
 /// Streams a body into stripes. What it returns is durable and not visible.
 pub async fn stream(core: &Core, upload: &mut Upload, to: &Destination) -> Result<(Streamed, Digests), Fault> {
     let (stripes, budget) = (&core.stripes, &core.write_budget);
-    let mut hashing = Hashing::new(upload, stripes);
+    let mut hashing = Hashing::new(upload, &core.hashing);
     let mut flushes: VecDeque<JoinHandle<Result<Placed, Fault>>> = VecDeque::new();
     let mut done = Assembly { stripes, profile: to.profile, pending: Vec::new(), manifest: None };
     let mut offset = 0;
@@ -168,7 +169,7 @@ impl Streamed {
 
 /// Hashes extents in their order, beside everything else.
 struct Hashing {
-    stripes: Arc<Stripes>,
+    together: Together,
     state: HashState,
 }
 
@@ -180,8 +181,8 @@ enum HashState {
 }
 
 impl Hashing {
-    fn new(upload: &Upload, stripes: &Arc<Stripes>) -> Self {
-        Self { stripes: Arc::clone(stripes), state: HashState::Idle(Box::new(BodyHasher::new(upload.promises()))) }
+    fn new(upload: &Upload, together: &Together) -> Self {
+        Self { together: together.clone(), state: HashState::Idle(Box::new(BodyHasher::new(upload.promises()))) }
     }
 
     async fn hasher(&mut self) -> BodyHasher {
@@ -200,15 +201,11 @@ impl Hashing {
     }
 
     async fn add(&mut self, data: bytes::Bytes, memory: Arc<crate::budget::Reservation>) {
-        let mut hasher = self.hasher().await;
-        let pool = self.stripes.pool.clone();
+        let (hasher, together) = (self.hasher().await, self.together.clone());
         self.state = HashState::Running(tokio::spawn(async move {
-            pool.run(data.len(), move || {
-                hasher.update(&data);
-                drop(memory);
-                hasher
-            })
-            .await
+            let hasher = hasher.update_together(data, &together).await;
+            drop(memory);
+            hasher
         }));
     }
 

@@ -89,12 +89,7 @@ async fn small(
         hasher.update(&data);
         hasher.finish()
     } else {
-        let data = data.clone();
-        let hash = move || {
-            hasher.update(&data);
-            hasher.finish()
-        };
-        core.stripes.pool.run(size as usize, hash).await
+        hasher.update_together(data.clone(), &core.hashing).await.finish()
     };
     let (etag, checksum) = upload.finish(&digests).await?;
     let purpose = purpose(size, etag, checksum.clone());
