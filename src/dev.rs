@@ -16,7 +16,7 @@ use cairn_journal::Files;
 use cairn_journal::Shell;
 use cairn_journal::files::real::RealFiles;
 use cairn_repair::RepairConfig;
-use cairn_rows::SledOverlays;
+use cairn_rows::MemoryOverlays;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -91,7 +91,7 @@ async fn one_process(args: DevArgs) -> anyhow::Result<()> {
 
     let parts = Parts {
         files,
-        overlays: Arc::new(SledOverlays::discard_and_open(args.dir.join("overlay"))?),
+        overlays: Arc::new(MemoryOverlays),
         clock: SystemClock::start(),
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,

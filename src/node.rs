@@ -21,7 +21,7 @@ use cairn_journal::Shell;
 use cairn_journal::files::real::RealFiles;
 use cairn_metadata::SessionPolicy;
 use cairn_repair::RepairConfig;
-use cairn_rows::SledOverlays;
+use cairn_rows::{MemoryOverlays, Overlays, SledOverlays};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
@@ -43,6 +43,14 @@ const ADDRESS_REST: Duration = Duration::from_millis(50);
 /// A grace time below this is somebody's who watches.
 const HASTY: Duration = Duration::from_secs(60);
 
+/// Where rows stand that are in no run yet: in memory, or, for who has little of that, in sled.
+fn overlays(config: &NodeConfig) -> anyhow::Result<Arc<dyn Overlays>> {
+    Ok(match &config.overlay {
+        None => Arc::new(MemoryOverlays),
+        Some(directory) => Arc::new(SledOverlays::discard_and_open(directory.clone())?),
+    })
+}
+
 /// Runs until it is told to end.
 pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
     // From the first moment on: whoever started it may end it.
@@ -61,7 +69,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
     let s3 = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let parts = Parts {
         files: Arc::new(RealFiles),
-        overlays: Arc::new(SledOverlays::discard_and_open(config.overlay.clone())?),
+        overlays: overlays(&config)?,
         clock: SystemClock::start(),
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,

@@ -81,9 +81,9 @@ pub struct NodeConfig {
     /// Whether signatures of version 2 are accepted.
     #[serde(default = "yes")]
     pub signature_v2: bool,
-    /// Where rows are kept that are not in a run yet. Thrown away at each start.
-    #[serde(default = "overlay")]
-    pub overlay: PathBuf,
+    /// Where rows stand that are not in a run yet: in sled in this directory, which is emptied at each start. In memory
+    /// where none is named.
+    pub overlay: Option<PathBuf>,
     /// A directory in which running processes are told to people, as `cairn dev` does.
     pub told_in: Option<PathBuf>,
     /// How long is waited before something follows.
@@ -97,10 +97,6 @@ fn all_roles() -> BTreeSet<Role> {
 
 fn yes() -> bool {
     true
-}
-
-fn overlay() -> PathBuf {
-    PathBuf::from("overlay")
 }
 
 /// Why a node's file cannot be used.
@@ -138,7 +134,7 @@ impl NodeConfig {
         let absolute = std::path::absolute(path).map_err(failed)?;
         let dir = absolute.parent().unwrap_or(&absolute);
         config.cluster = dir.join(&config.cluster);
-        config.overlay = dir.join(&config.overlay);
+        config.overlay = config.overlay.map(|overlay| dir.join(overlay));
         config.told_in = config.told_in.map(|told_in| dir.join(told_in));
         for drive in &mut config.drives {
             *drive = dir.join(&*drive);

@@ -97,7 +97,7 @@ fn time_overlay(name: &str, overlay: &dyn Overlay, rows: u64) {
     let start = Stopwatch::start();
     for number in 0..rows {
         let index = LogIndex(number / ROWS_PER_INDEX + 1);
-        overlay.insert(&key(number), index, Some(&value(number))).expect("the store works");
+        overlay.write(index, &[(key(number), Some(value(number)))]).expect("the store works");
     }
     report("write", start.elapsed() / rows as u32, "a row");
     let at = LogIndex(rows);

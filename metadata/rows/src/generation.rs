@@ -68,10 +68,10 @@ impl Generation {
         let mut content = self.content();
         for (key, value) in effects {
             self.filter.add(KeyHash::of(key));
-            self.overlay.insert(key, index, value.as_ref())?;
             content.tally.add(key, index, value.as_ref());
             content.content_bytes += (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64 + ROW_OVERHEAD_BYTES;
         }
+        self.overlay.write(index, effects)?;
         *self.content.lock().unwrap_or_else(PoisonError::into_inner) = content;
         Ok(())
     }

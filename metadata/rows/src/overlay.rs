@@ -58,8 +58,9 @@ pub enum OverlayError {
 /// A reader asks as of an index and never sees a later version, so a half-written log entry is invisible to it. Pages are
 /// filled from a moving tree; that is exact all the same, because versions up to the index asked for no longer change.
 pub trait Overlay: Send + Sync + Debug + 'static {
-    /// Adds one version. A (key, index) pair comes once; a second one is a broken invariant.
-    fn insert(&self, key: &[u8], index: LogIndex, value: Option<&Bytes>) -> Result<(), OverlayError>;
+    /// Adds what one log index wrote. A (key, index) pair comes once; a second one is a broken invariant. Where it fails
+    /// in the middle, some of the rows are there: the overlay is not to be used any more.
+    fn write(&self, index: LogIndex, effects: &[Row]) -> Result<(), OverlayError>;
 
     /// The newest version of a row at an index: `None` where this overlay knows nothing of it, `Some(None)` where it was
     /// removed.

@@ -259,9 +259,10 @@ impl Overlays for FailingOverlays {
 }
 
 impl Overlay for Failing {
-    fn insert(&self, key: &[u8], index: LogIndex, value: Option<&Bytes>) -> Result<(), OverlayError> {
-        let fails = key == b"fails";
-        if fails { Err(OverlayError::Foreign("a test")) } else { self.0.insert(key, index, value) }
+    fn write(&self, index: LogIndex, effects: &[Row]) -> Result<(), OverlayError> {
+        let sound = effects.iter().position(|(key, _)| key == "fails").unwrap_or(effects.len());
+        self.0.write(index, &effects[..sound])?;
+        if sound < effects.len() { Err(OverlayError::Foreign("a test")) } else { Ok(()) }
     }
 
     fn get(&self, key: &[u8], at: LogIndex) -> Result<Option<Option<Bytes>>, OverlayError> {
@@ -319,8 +320,8 @@ impl Overlays for LyingOverlays {
 }
 
 impl Overlay for Lying {
-    fn insert(&self, key: &[u8], index: LogIndex, value: Option<&Bytes>) -> Result<(), OverlayError> {
-        self.inner.insert(key, index, value)
+    fn write(&self, index: LogIndex, effects: &[Row]) -> Result<(), OverlayError> {
+        self.inner.write(index, effects)
     }
 
     fn get(&self, key: &[u8], at: LogIndex) -> Result<Option<Option<Bytes>>, OverlayError> {

@@ -256,7 +256,7 @@ fn write_config(place: &NodePlace, inside: &[SocketAddr], signature_v2: bool) ->
         zone: String::new(),
         roles: Role::ALL.into(),
         signature_v2,
-        overlay: PathBuf::from("overlay"),
+        overlay: None,
         told_in: Some(PathBuf::from("..")),
         patience: PATIENCE,
     };

@@ -114,11 +114,14 @@ fn foreign_key<T>(part: Option<T>) -> Result<T, OverlayError> {
 }
 
 impl Overlay for SledOverlay {
-    fn insert(&self, key: &[u8], index: LogIndex, value: Option<&Bytes>) -> Result<(), OverlayError> {
-        let mut encoded = Vec::with_capacity(key.len() + 16);
-        versioned_key::encode(key, index, &mut encoded);
-        let before = self.tree.insert(encoded, self.wrap(value)).map_err(OverlayError::Store)?;
-        assert!(before.is_none(), "one log index writes a row once");
+    fn write(&self, index: LogIndex, effects: &[Row]) -> Result<(), OverlayError> {
+        let mut encoded = Vec::new();
+        for (key, value) in effects {
+            versioned_key::encode(key, index, &mut encoded);
+            let wrapped = self.wrap(value.as_ref());
+            let before = self.tree.insert(encoded.as_slice(), wrapped).map_err(OverlayError::Store)?;
+            assert!(before.is_none(), "one log index writes a row once");
+        }
         Ok(())
     }
 

@@ -76,7 +76,7 @@ proptest! {
             }
             versions.insert(index, value.clone());
             for overlay in &overlays {
-                overlay.insert(&key, LogIndex(index), value.as_ref()).unwrap();
+                overlay.write(LogIndex(index), &[(key.clone(), value.clone())]).unwrap();
             }
         }
         for (from, to, at, limit) in probes {
@@ -87,15 +87,19 @@ proptest! {
     }
 }
 
+fn row(key: &str, value: Option<&str>) -> Row {
+    (Bytes::copy_from_slice(key.as_bytes()), value.map(|value| Bytes::copy_from_slice(value.as_bytes())))
+}
+
 #[test]
 fn a_row_of_many_versions_is_jumped_over() {
     let directory = tempfile::tempdir().unwrap();
     let sled = SledOverlays::discard_and_open(directory.path()).unwrap();
     for overlay in [MemoryOverlays.fresh().unwrap(), sled.fresh().unwrap()] {
         for index in 1..=1000 {
-            overlay.insert(b"counter", LogIndex(index), Some(&Bytes::from(index.to_string()))).unwrap();
+            overlay.write(LogIndex(index), &[row("counter", Some(&index.to_string()))]).unwrap();
         }
-        overlay.insert(b"z", LogIndex(3), Some(&Bytes::from_static(b"last"))).unwrap();
+        overlay.write(LogIndex(3), &[row("z", Some("last"))]).unwrap();
         for at in [1, 3, 500, 1000] {
             let mut page = Vec::new();
             overlay.page(b"a", None, LogIndex(at), 10, &mut page).unwrap();
@@ -112,7 +116,7 @@ fn an_overlay_of_an_earlier_start_is_gone_and_a_dropped_one_leaves_nothing() {
     let sled = SledOverlays::discard_and_open(directory.path()).unwrap();
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     let overlay = sled.fresh().unwrap();
-    overlay.insert(b"a", LogIndex(1), None).unwrap();
+    overlay.write(LogIndex(1), &[row("a", None)]).unwrap();
     drop(overlay);
     // The last of sled's own threads to let go removes the directory, and that may be a moment later.
     let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -129,7 +133,7 @@ fn a_directory_that_fails_is_passed_over_once() {
     let in_the_way = |number: u32| std::fs::write(directory.path().join(format!("overlay-{number:08}")), b"x").unwrap();
     in_the_way(0);
     let overlay = sled.fresh().unwrap();
-    overlay.insert(b"a", LogIndex(1), None).unwrap();
+    overlay.write(LogIndex(1), &[row("a", None)]).unwrap();
     drop(overlay);
     in_the_way(2);
     in_the_way(3);
