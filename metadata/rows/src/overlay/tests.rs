@@ -76,7 +76,7 @@ proptest! {
             }
             versions.insert(index, value.clone());
             for overlay in &overlays {
-                overlay.write(LogIndex(index), &[(key.clone(), value.clone())]).unwrap();
+                overlay.write(LogIndex(index), &[(Bytes::from(key.clone()), value.clone())]).unwrap();
             }
         }
         for (from, to, at, limit) in probes {
