@@ -12,8 +12,10 @@
 //! - [`chunk_store`]: the one way to a drive, near or far
 //! - [`clock`], [`entropy`]: the only doors to time and randomness
 //! - [`latency`]: how long a drive takes
+//! - [`buffers`]: long memory, used again
 //! - [`units`]: sizes that several rooms share
 
+pub mod buffers;
 pub mod chunk;
 pub mod chunk_store;
 pub mod clock;
@@ -26,6 +28,7 @@ pub mod ring;
 pub mod stripe;
 pub mod units;
 
+pub use buffers::{Buffer, Buffers};
 pub use chunk::{ChunkHead, ChunkName, ChunkRecord, ChunkSlice};
 pub use chunk_store::{ChunkError, ChunkStore, Drives};
 pub use clock::{Clock, Elapsed, WallTime};

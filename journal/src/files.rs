@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 #[cfg(test)]
 mod conformance;
+mod direct;
 pub mod faulty;
 pub mod fitness;
 pub mod real;

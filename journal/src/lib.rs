@@ -26,7 +26,6 @@
 //! - **clean mark**: written by a close; the next start knows that nothing was in flight
 //! - **poisoned**: a write or sync failed; nothing more is acknowledged until the next start
 
-mod buffers;
 mod error;
 pub mod files;
 mod format;

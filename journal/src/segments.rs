@@ -3,14 +3,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::buffers::Buffers;
+use cairn_core::Buffers;
+
 use crate::error::JournalError;
 use crate::files::{File, Files};
 use crate::format::{SegmentKey, segment_file_name};
 use crate::place::Place;
 use crate::usage::Usage;
+
+/// Where long reads go, of all the journals of a process: what is kept is as much as some of them take at once.
+static LONG_READS: LazyLock<Arc<Buffers>> = LazyLock::new(|| Buffers::keeping(24 * 1024 * 1024));
 
 /// What a segment holds. The file is `length` long; everything before `end` was written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,7 +70,7 @@ pub(crate) struct Segments {
 impl Segments {
     pub fn new(files: Arc<dyn Files>, dir: PathBuf, open_files_max: usize) -> Self {
         let open = OpenFiles { max: open_files_max, tick: 0, files: HashMap::new() };
-        Self { files, dir, buffers: Arc::default(), table: RwLock::default(), open: Mutex::new(open) }
+        Self { files, dir, buffers: LONG_READS.clone(), table: RwLock::default(), open: Mutex::new(open) }
     }
 
     pub fn path(&self, ordinal: u32) -> PathBuf {

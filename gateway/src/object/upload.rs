@@ -1,9 +1,11 @@
 //! A body as it arrives: counted against its declared length, hashed, and in the end compared with what was promised.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use cairn_core::units::{KIB, PUT_BYTES_MAX};
+use bytes::Bytes;
+use cairn_core::Buffers;
+use cairn_core::units::{KIB, MIB, PUT_BYTES_MAX};
 use cairn_machine::rows::object::{Checksum, ChecksumKind, Etag};
 use futures::StreamExt;
 use http::HeaderMap;
@@ -19,6 +21,10 @@ const RATE_MIN: u64 = 64 * KIB;
 
 /// How long a body may take beside what its length allows.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where long bodies are gathered: one that has been written leaves its memory to the next. What is kept beside that is
+/// as much as two extents take, and not reserved by anybody.
+static BODIES: LazyLock<Arc<Buffers>> = LazyLock::new(|| Buffers::keeping(32 * MIB as usize));
 
 /// Says of a request, among its extensions, that nobody knows the length of its body before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,18 +106,24 @@ impl Upload {
             return Ok(self.rest.split_to(length));
         }
         // Gathered by copying: slices of the connection's buffers would pin far more than they hold.
-        let mut gathered = BytesMut::with_capacity(length);
-        gathered.extend_from_slice(&first);
-        while gathered.len() < length {
-            let Some(mut part) = self.next().await? else {
+        let mut gathered = BODIES.take(length);
+        let (mut filled, mut part) = (0, first);
+        loop {
+            let piece = part.split_to(part.len().min(length - filled));
+            gathered.as_mut()[filled..filled + piece.len()].copy_from_slice(&piece);
+            filled += piece.len();
+            self.rest = part;
+            if filled == length {
+                break;
+            }
+            let Some(next) = self.next().await? else {
                 self.left = 0;
                 break;
             };
-            let piece = part.split_to(part.len().min(length - gathered.len()));
-            gathered.extend_from_slice(&piece);
-            self.rest = part;
+            part = next;
         }
-        Ok(gathered.freeze())
+        gathered.truncate(filled);
+        Ok(gathered.into_bytes())
     }
 
     /// Some more bytes, at least one; none at an end that was not known before.

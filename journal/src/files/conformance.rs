@@ -36,6 +36,44 @@ fn conforms(files: &dyn Files, dir: &Path) {
     assert!(space.available_bytes > 0 && space.available_bytes <= space.total_bytes);
 }
 
+/// Long writes of whole blocks go past the page cache: what others write and read through it shows none of that.
+#[test]
+fn long_writes_and_short_ones_see_each_other() {
+    const BLOCK: usize = 4096;
+    const MIB: usize = 1024 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let file = RealFiles.create(&dir.path().join("long")).unwrap();
+    file.allocate(16 << 20).unwrap();
+    let mut expected = vec![0; 6 * MIB];
+    let mut write = |parts: &[Bytes], offset: usize| {
+        file.write_all_vectored_at(parts, offset as u64).unwrap();
+        let whole = parts.concat();
+        expected[offset..offset + whole.len()].copy_from_slice(&whole);
+        // Through the page cache, whatever was there before.
+        let mut back = vec![0; expected.len()];
+        file.read_exact_at(&mut back, 0).unwrap();
+        assert!(back == expected, "{} bytes at {offset}", whole.len());
+    };
+    let bytes =
+        |seed: u64, length: usize| -> Bytes { (0..length as u64).map(|at| (seed + at / 509 + at) as u8).collect() };
+    // Odd parts that are whole blocks together, several steps long.
+    write(&[bytes(1, 1), bytes(2, MIB - 1), bytes(3, 0), bytes(4, 2 * MIB + 7), bytes(5, BLOCK - 7)], BLOCK);
+    // Short ones, not synced, beside and inside what a long one then writes.
+    write(&[bytes(6, 100)], 10);
+    write(&[bytes(7, 5000)], 2 * MIB);
+    write(&[bytes(8, MIB)], 2 * MIB - BLOCK);
+    write(&[bytes(9, 3)], 2 * MIB + 17);
+    // Long, but no whole blocks.
+    write(&[bytes(10, MIB), bytes(11, 5)], 4 * MIB);
+    write(&[bytes(12, MIB)], 4 * MIB + 1);
+    file.sync_data().unwrap();
+    let mut device = vec![0; expected.len()];
+    match file.read_exact_at_device(&mut device, 0) {
+        Ok(()) => assert!(device == expected, "the device has what was synced"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+    }
+}
+
 fn names(files: &dyn Files, dir: &Path) {
     let (x, y) = (dir.join("x"), dir.join("y"));
     assert_eq!(files.open(&x).unwrap_err().kind(), ErrorKind::NotFound);

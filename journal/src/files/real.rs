@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::direct::{self, ALIGNMENT, Aligned, STEP_BYTES};
 use super::{DirEntry, File, Files, Space};
 
 /// The machine's filesystems.
@@ -71,12 +72,6 @@ impl Files for RealFiles {
     }
 }
 
-/// What direct reads are aligned to, in memory and on the device: what the largest common sector wants.
-const ALIGNMENT: u64 = 4096;
-
-/// How much one direct read brings at most: bounds the buffer that it is copied from.
-const DIRECT_BYTES_MAX: u64 = 1024 * 1024;
-
 /// How many parts one system call takes at most (IOV_MAX on Linux).
 const PARTS_MAX: usize = 1024;
 
@@ -92,7 +87,7 @@ impl RealFile {
         if self.direct.get().is_none() {
             // Through /proc, so that a file which was renamed or removed meanwhile is still the same one.
             let path = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
-            let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+            let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
             let opened = match rustix::fs::open(&path, flags, Mode::empty()) {
                 Ok(descriptor) => Some(fs::File::from(descriptor)),
                 Err(Errno::INVAL | Errno::NOENT | Errno::OPNOTSUPP) => None,
@@ -107,6 +102,12 @@ impl RealFile {
 
 impl File for RealFile {
     fn write_all_vectored_at(&self, parts: &[Bytes], offset: u64) -> io::Result<()> {
+        if direct::is_fit(parts, offset) {
+            match self.direct().and_then(|file| direct::write_all(file, parts, offset)) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                written => return written,
+            }
+        }
         let mut slices: Vec<IoSlice<'_>> =
             parts.iter().filter(|part| !part.is_empty()).map(|part| IoSlice::new(part)).collect();
         let (mut rest, mut at) = (slices.as_mut_slice(), offset);
@@ -148,20 +149,15 @@ impl File for RealFile {
         let direct = self.direct()?;
         let end = offset + buffer.len() as u64;
         let (mut filled, mut at) = (0, offset - offset % ALIGNMENT);
-        let bounce_bytes = (end.next_multiple_of(ALIGNMENT) - at).min(DIRECT_BYTES_MAX);
-        let mut memory = vec![0; (bounce_bytes + ALIGNMENT) as usize];
-        let aligned = memory.as_ptr().align_offset(ALIGNMENT as usize);
-        assert!(aligned < ALIGNMENT as usize, "the buffer has room for alignment");
+        let through_bytes = (end.next_multiple_of(ALIGNMENT) - at).min(STEP_BYTES as u64);
+        let mut through = Aligned::new(through_bytes as usize);
         while filled < buffer.len() {
-            let want = (end.next_multiple_of(ALIGNMENT) - at).min(bounce_bytes) as usize;
-            let bounce = &mut memory[aligned..aligned + want];
+            let want = (end.next_multiple_of(ALIGNMENT) - at).min(through_bytes) as usize;
+            let bounce = &mut through.as_mut()[..want];
             let read = match direct.read_at(bounce, at) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {
-                    return Err(io::ErrorKind::Unsupported.into());
-                }
-                Err(error) => return Err(error),
+                Err(error) => return Err(direct::told(error)),
             };
             let skip = (offset + filled as u64 - at) as usize;
             let useful = read.saturating_sub(skip).min(buffer.len() - filled);

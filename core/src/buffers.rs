@@ -1,49 +1,55 @@
-//! Memory for long reads, used again and again.
+//! Memory for long reads and bodies, used again and again.
 //!
 //! A fresh MiB costs as much as reading it from the page cache: it has to be cleared, or its pages have to be found. Short
-//! reads take what the allocator gives them.
+//! ones take what the allocator gives them.
 
-use std::fmt;
+use core::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-/// Shorter reads are not worth the trouble.
+/// Shorter buffers are not worth the trouble.
 const LENGTH_MIN: usize = 64 * 1024;
 
 /// Longer ones are seldom, and would fill the memory that is kept.
-const LENGTH_MAX: usize = 2 * 1024 * 1024;
+const LENGTH_MAX: usize = 16 * 1024 * 1024;
 
-/// What is kept while nobody reads. A buffer that comes back and finds no room is given up.
-const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// The buffers of one journal.
-#[derive(Default)]
-pub(crate) struct Buffers {
+/// Buffers that are kept for whoever needs one next.
+pub struct Buffers {
     kept: Mutex<Kept>,
 }
 
-#[derive(Default)]
 struct Kept {
-    /// Whose lengths are powers of two.
+    /// Whose lengths are those that [`whole`] makes.
     buffers: Vec<Vec<u8>>,
     bytes: usize,
+    bytes_max: usize,
 }
 
 /// Memory for one read. Goes back when the last reference to its bytes is gone.
-pub(crate) struct Buffer {
+pub struct Buffer {
     memory: Vec<u8>,
     length: usize,
     home: Option<Arc<Buffers>>,
 }
 
+/// The length of the buffer that serves a length: with a quarter more at most, so that few lengths serve all.
+fn whole(length: usize) -> usize {
+    length.next_multiple_of((length.next_power_of_two() / 8).max(1))
+}
+
 impl Buffers {
-    /// So many bytes, of which nobody knows what is in them: a read fills all of them, or fails.
+    /// Keeps so many bytes while nobody needs them. A buffer that comes back and finds no room is given up.
+    pub fn keeping(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { kept: Mutex::new(Kept { buffers: Vec::new(), bytes: 0, bytes_max }) })
+    }
+
+    /// So many bytes, of which nobody knows what is in them: whoever takes them fills them.
     pub fn take(self: &Arc<Self>, length: usize) -> Buffer {
         if !(LENGTH_MIN..=LENGTH_MAX).contains(&length) {
             return Buffer { memory: vec![0; length], length, home: None };
         }
-        let whole = length.next_power_of_two();
+        let whole = whole(length);
         let kept = self.kept().take(whole);
         let memory = kept.unwrap_or_else(|| vec![0; whole]);
         Buffer { memory, length, home: Some(self.clone()) }
@@ -63,7 +69,7 @@ impl Kept {
 
     /// Gives a buffer back where there is no room for it.
     fn put(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
-        if self.bytes + buffer.len() > KEPT_BYTES_MAX {
+        if self.bytes + buffer.len() > self.bytes_max {
             return Some(buffer);
         }
         self.bytes += buffer.len();
@@ -73,16 +79,24 @@ impl Kept {
 }
 
 impl Buffer {
-    /// What a read fills.
+    /// What is to be filled.
     pub fn as_mut(&mut self) -> &mut [u8] {
         &mut self.memory[..self.length]
     }
 
-    /// What was read.
+    /// Leaves out what was not filled behind the first so many bytes.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    /// What was filled.
     pub fn into_bytes(mut self) -> Bytes {
         match self.home {
             Some(_) => Bytes::from_owner(self),
-            None => Bytes::from(std::mem::take(&mut self.memory)),
+            None => {
+                self.memory.truncate(self.length);
+                Bytes::from(std::mem::take(&mut self.memory))
+            }
         }
     }
 }
@@ -108,13 +122,21 @@ impl fmt::Debug for Buffers {
     }
 }
 
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes)", self.length)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const KEPT: usize = 4 * 1024 * 1024;
+
     #[test]
     fn long_buffers_come_back_and_what_is_kept_is_bounded() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Buffers::keeping(KEPT);
         for length in [0, 1, LENGTH_MIN - 1, LENGTH_MAX + 1] {
             let mut buffer = buffers.take(length);
             buffer.as_mut().fill(7);
@@ -130,9 +152,29 @@ mod tests {
         assert_eq!(part, [1; 5][..]);
         drop(part);
         assert_eq!(buffers.take(110_000).as_ref().as_ptr(), memory, "the same memory serves another length");
-        drop((0..10).map(|_| buffers.take(LENGTH_MAX)).collect::<Vec<_>>());
+        drop((0..10).map(|_| buffers.take(KEPT / 4 + 1)).collect::<Vec<_>>());
         let kept = buffers.kept();
-        assert!(kept.bytes <= KEPT_BYTES_MAX);
+        assert!(kept.bytes <= KEPT && kept.bytes > KEPT / 2);
         assert_eq!(kept.bytes, kept.buffers.iter().map(Vec::len).sum::<usize>());
+    }
+
+    #[test]
+    fn a_buffer_is_little_longer_than_what_it_serves() {
+        for length in (LENGTH_MIN..4 * 1024 * 1024).step_by(977).chain([LENGTH_MIN, 1 << 20, LENGTH_MAX]) {
+            let whole = whole(length);
+            assert!(whole >= length && whole <= length + length / 4, "{length} in {whole}");
+        }
+        assert_eq!((whole(1 << 20), whole(LENGTH_MAX)), (1 << 20, LENGTH_MAX));
+    }
+
+    #[test]
+    fn what_was_not_filled_is_left_out() {
+        let buffers = Buffers::keeping(KEPT);
+        for length in [10, 100_000] {
+            let mut buffer = buffers.take(length);
+            buffer.as_mut().fill(3);
+            buffer.truncate(7);
+            assert_eq!(buffer.into_bytes(), [3; 7][..]);
+        }
     }
 }
