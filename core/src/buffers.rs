@@ -80,7 +80,7 @@ impl Kept {
 
 impl Buffer {
     /// What is to be filled.
-    pub fn as_mut(&mut self) -> &mut [u8] {
+    pub fn room(&mut self) -> &mut [u8] {
         &mut self.memory[..self.length]
     }
 
@@ -139,12 +139,12 @@ mod tests {
         let buffers = Buffers::keeping(KEPT);
         for length in [0, 1, LENGTH_MIN - 1, LENGTH_MAX + 1] {
             let mut buffer = buffers.take(length);
-            buffer.as_mut().fill(7);
+            buffer.room().fill(7);
             assert_eq!(buffer.into_bytes(), vec![7; length]);
             assert_eq!(buffers.kept().bytes, 0);
         }
         let mut first = buffers.take(100_000);
-        first.as_mut().fill(1);
+        first.room().fill(1);
         let (memory, first) = (first.as_ref().as_ptr(), first.into_bytes());
         let part = first.slice(5..10);
         drop(first);
@@ -172,7 +172,7 @@ mod tests {
         let buffers = Buffers::keeping(KEPT);
         for length in [10, 100_000] {
             let mut buffer = buffers.take(length);
-            buffer.as_mut().fill(3);
+            buffer.room().fill(3);
             buffer.truncate(7);
             assert_eq!(buffer.into_bytes(), [3; 7][..]);
         }

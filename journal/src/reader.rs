@@ -93,7 +93,7 @@ impl Reader {
     pub fn read_record_device(&self, place: Place, expected: &RecordName) -> Result<Record, JournalError> {
         let (segment, file) = self.segments.file(place)?;
         let mut buffer = self.segments.buffers.take(length_of(place, &(0..place.length)));
-        file.read_exact_at_device(buffer.as_mut(), place.offset).map_err(|source| self.failed(place, source))?;
+        file.read_exact_at_device(buffer.room(), place.offset).map_err(|source| self.failed(place, source))?;
         self.split(&segment.key, place, expected, &buffer.into_bytes())
     }
 
@@ -114,13 +114,13 @@ impl Reader {
 
     fn fetch(&self, file: &dyn File, place: Place, range: Range<u64>) -> Result<Bytes, JournalError> {
         let mut buffer = self.segments.buffers.take(length_of(place, &range));
-        file.read_exact_at(buffer.as_mut(), place.offset + range.start).map_err(|source| self.failed(place, source))?;
+        file.read_exact_at(buffer.room(), place.offset + range.start).map_err(|source| self.failed(place, source))?;
         Ok(buffer.into_bytes())
     }
 
     fn fetch_cached(&self, file: &dyn File, place: Place, range: Range<u64>) -> Option<Bytes> {
         let mut buffer = self.segments.buffers.take(length_of(place, &range));
-        match file.read_exact_at_cached(buffer.as_mut(), place.offset + range.start) {
+        match file.read_exact_at_cached(buffer.room(), place.offset + range.start) {
             Ok(true) => Some(buffer.into_bytes()),
             Ok(false) | Err(_) => None,
         }

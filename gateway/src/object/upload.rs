@@ -110,7 +110,7 @@ impl Upload {
         let (mut filled, mut part) = (0, first);
         loop {
             let piece = part.split_to(part.len().min(length - filled));
-            gathered.as_mut()[filled..filled + piece.len()].copy_from_slice(&piece);
+            gathered.room()[filled..filled + piece.len()].copy_from_slice(&piece);
             filled += piece.len();
             self.rest = part;
             if filled == length {
