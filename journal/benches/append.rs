@@ -235,6 +235,13 @@ fn ratios(_: &mut Criterion) {
     );
     let kibibyte = Bytes::from(vec![42; KIB]);
     against(
+        "the same, and as many bare writes with one sync each",
+        "at least 20",
+        Ratio::Speed,
+        &mut || gathered(KIB, 64, 4),
+        &mut || (0..256).for_each(|_| bare.write(&kibibyte)),
+    );
+    against(
         "50 appends of 1 KiB one after the other, and bare writes with a sync each",
         "at most 1.3",
         Ratio::Time,
@@ -272,6 +279,13 @@ fn ratios(_: &mut Criterion) {
         "at least 0.9",
         Ratio::Speed,
         &mut || gathered(4 * MIB, 4, 4),
+        &mut || bare.write_in_a_row(&mebibyte, 64),
+    );
+    against(
+        "the same from sixteen writers, who are all taken together",
+        "none",
+        Ratio::Speed,
+        &mut || gathered(4 * MIB, 16, 1),
         &mut || bare.write_in_a_row(&mebibyte, 64),
     );
 }

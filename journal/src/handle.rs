@@ -6,8 +6,9 @@
 //! append ---+                      one sync       +--> place, to the third
 //! ```
 //!
-//! While one group is being synced, the next gathers: nobody waits for a timer, and a lone append waits for nobody. The
-//! queue is bounded in bytes (a record counts what it takes on the device, so at least two blocks), and with that in
+//! While one group is being synced, the next gathers: nobody waits for a timer, and a lone append waits for nobody. (Where
+//! many were answered at once, the writer's thread looks out for their return for a moment: see `worker`.) The queue is
+//! bounded in bytes (a record counts what it takes on the device, so at least two blocks), and with that in
 //! number.
 
 use std::fmt;

@@ -92,6 +92,12 @@ impl Options {
         share.max(self.segment_bytes_first).max(needed).min(self.segment_bytes)
     }
 
+    /// How many zeros are written ahead of small groups at a time: seldom enough that it does not show, little enough that
+    /// a short segment is not written twice for one record.
+    pub(crate) fn ahead_bytes(&self) -> u64 {
+        (self.segment_bytes / 16).min(MIB).next_multiple_of(BLOCK_BYTES)
+    }
+
     pub(crate) fn check(&self) {
         assert!(self.segment_bytes_first.is_multiple_of(BLOCK_BYTES), "segments are whole blocks");
         assert!(self.segment_bytes_first >= Self::SEGMENT_BYTES_MIN, "segments of at least 64 KiB");

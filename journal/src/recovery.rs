@@ -97,8 +97,8 @@ pub struct Recovery {
     pub segments_scanned: u64,
     /// Segments that held nothing and were removed: created and never used, or all their records punched.
     pub segments_removed: u64,
-    /// Scanned segments that stay as they are, because the device failed to read something in them or has no room for
-    /// a footer. They are scanned again at the next start.
+    /// Segments without a footer that stay as they are, because the device failed to read something in them or has no
+    /// room for a footer. They are scanned again at the next start.
     pub segments_unsealed: u64,
     /// Files with a segment's name that hold nothing of this journal. They stay as they are.
     pub segments_unknown: u64,

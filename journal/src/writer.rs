@@ -6,10 +6,14 @@
 //! a segment's first record    needs  create, allocate, header written, file synced, directory synced
 //! an append's place           needs  its group written, then synced, and every group before it
 //! the next group's named end  needs  the place of the one before to have been given out
-//! a segment's footer          needs  all its groups synced
+//! a segment's footer          needs  all its groups and punches synced
 //! the next segment            needs  the footer synced
 //! the clean mark              needs  all of that
 //! ```
+//!
+//! Zeros are written ahead of small groups. What is merely allocated is turned into data by the filesystem when it is
+//! first synced, which costs an entry in the filesystem's own log for each group, twice the time of the sync itself; what
+//! was written once is only written over. See `docs/adr/0023-what-a-sync-costs.md`.
 //!
 //! After a write or a sync that failed, nobody knows what the device has, and asking again proves nothing: the writer is
 //! poisoned and acknowledges nothing more. Only a new start, which reads past the page cache, finds out.
@@ -20,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cairn_core::Clock;
 
 use crate::error::JournalError;
 use crate::files::File;
@@ -41,7 +46,11 @@ pub const GROUP_RECORDS_MAX: usize = 1024;
 /// The most bytes in one group, unless a single record is longer: bounds how long the first waits for the last.
 pub const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+/// Zeros are written ahead of groups up to this length. A longer one would pay for the second writing of its bytes more
+/// than it gains.
+const AHEAD_OF_BYTES_MAX: u64 = 512 * 1024;
+
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The segment that is written to.
 #[derive(Debug)]
@@ -50,6 +59,8 @@ pub(crate) struct Active {
     pub file: Arc<dyn File>,
     /// Where the next group begins.
     pub end: u64,
+    /// Up to where zeros were written ahead of it.
+    pub ahead_end: u64,
     /// Of every record written here, for the footer.
     pub entries: Vec<Entry>,
     pub entries_bytes: usize,
@@ -60,7 +71,7 @@ pub(crate) struct Active {
 impl Active {
     pub fn new(segment: Arc<Segment>, file: Arc<dyn File>, end: u64, entries: Vec<Entry>, clean: bool) -> Self {
         let entries_bytes = entries.iter().map(|entry| Entry::encoded_bytes(entry.name_bytes().len())).sum();
-        Self { segment, file, end, entries, entries_bytes, clean }
+        Self { segment, file, end, ahead_end: end, entries, entries_bytes, clean }
     }
 
     fn length(&self) -> u64 {
@@ -75,6 +86,13 @@ impl Active {
         {
             self.entries[at].kind = EntryKind::Gone;
         }
+    }
+
+    /// Up to where zeros are to be written behind a group that ends at `group_end`, where that is worth it now.
+    fn ahead(&self, group_end: u64, ahead_bytes: u64) -> Option<u64> {
+        let small = group_end - self.end <= AHEAD_OF_BYTES_MAX;
+        let ahead_end = (group_end + ahead_bytes).min(self.length());
+        (small && group_end > self.ahead_end && ahead_end > group_end).then_some(ahead_end)
     }
 
     /// Whether so much more fits, with the footer that is due at the end.
@@ -140,6 +158,10 @@ impl Writer {
 
     pub fn poisoned(&self) -> Option<&Arc<str>> {
         self.poisoned.as_ref()
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.options.clock
     }
 
     /// Writes and syncs as many of the queue's first records as fit into one group, takes them off the queue and says
@@ -329,7 +351,13 @@ impl Writer {
         parts[0] = Bytes::from(group.encode(&key));
         assert_eq!(group.end(), at, "a group ends where its last record does");
         assert!(at <= active.length(), "a group lies inside its segment");
-        let failed = match active.file.write_all_vectored_at(&parts, group.offset) {
+        let ahead_end = if clean { None } else { active.ahead(at, self.options.ahead_bytes()) };
+        let written = active.file.write_all_vectored_at(&parts, group.offset).and_then(|()| match ahead_end {
+            // Not with the group, which would make a long write of a short one.
+            Some(ahead_end) => active.file.write_all_vectored_at(&zeros(ahead_end - at), at),
+            None => Ok(()),
+        });
+        let failed = match written {
             Ok(()) => active.file.sync_data().err().map(|source| ("sync", source)),
             Err(source) => Some(("write", source)),
         };
@@ -339,6 +367,7 @@ impl Writer {
 
         // Durable: from here on it may be told.
         active.end = at;
+        active.ahead_end = ahead_end.unwrap_or(active.ahead_end);
         active.clean = clean;
         active.entries_bytes += entries_bytes;
         self.next_sequence += appends.len() as u64;
@@ -412,6 +441,12 @@ impl Writer {
     fn retire_active(&mut self) -> Result<(), JournalError> {
         let Some(active) = self.active.take() else { return Ok(()) };
         let key = active.segment.key;
+        // A footer that outlives the punches of which it speaks would deny a record that is there.
+        if self.punched.remove(&key.ordinal)
+            && let Err(source) = active.file.sync_data()
+        {
+            return self.poison("sync", self.segments.path(key.ordinal), source);
+        }
         let sealed = seal(&*active.file, key, self.options.owner, active.end, self.next_sequence, &active.entries);
         let length = match sealed {
             Ok(length) => length,
@@ -461,6 +496,13 @@ impl Writer {
         self.poisoned = Some(Arc::from(error.to_string()));
         Err(error)
     }
+}
+
+/// So many zeros.
+fn zeros(length: u64) -> Vec<Bytes> {
+    let step = ZEROS.len() as u64;
+    let part = |n: u64| Bytes::from_static(&ZEROS[..(length - n * step).min(step) as usize]);
+    (0..length.div_ceil(step)).map(part).collect()
 }
 
 fn is_full(error: &io::Error) -> bool {

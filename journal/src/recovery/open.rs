@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::judge::{Told, Verdict, durable_end, judge};
-use super::scan::{Stop, find_key, scan};
+use super::scan::{Search, Stop, find_key, scan};
 use super::source::{Source, View};
 use super::{Damage, DamageKind, Owner, Recovery};
 use crate::error::JournalError;
@@ -33,6 +33,8 @@ enum Kind {
     Unsealed(SegmentKey, Footing),
     /// Created and never used.
     Stillborn,
+    /// The device failed where it would say what it is. It may hold anything, and is not said to hold nothing.
+    Unread,
     /// Nothing of this journal is in it.
     Unknown,
 }
@@ -77,7 +79,8 @@ pub(crate) fn open(
     for &ordinal in &ordinals {
         kinds.push((ordinal, opening.look(ordinal)?));
     }
-    let ours = |kind: &Kind| matches!(kind, Kind::Sealed | Kind::Unsealed(..));
+    // What cannot be read may be the newest, so that nothing older is taken for a journal's end.
+    let ours = |kind: &Kind| matches!(kind, Kind::Sealed | Kind::Unsealed(..) | Kind::Unread);
     let newest = kinds.iter().rev().find(|(_, kind)| ours(kind)).map(|&(ordinal, _)| ordinal);
     let mut scanned = Vec::new();
     for (ordinal, kind) in &kinds {
@@ -102,6 +105,7 @@ pub(crate) fn open(
                 opening.take_scanned(key, verdict, newest == Some(ordinal))?
             }
             Kind::Stillborn => opening.remove(ordinal)?,
+            Kind::Unread => opening.leave_unread(ordinal)?,
             Kind::Unknown => {
                 opening.recovery.segments_unknown += 1;
                 false
@@ -186,12 +190,17 @@ impl Opening<'_> {
             Ok(Look::Zero | Look::Bad) | Err(_) => {}
         }
         // Every group knows the nonce as well, so a bad header costs nothing.
-        if let Some(key) = find_key(&source, ordinal).map_err(|stop| stopped(&path, stop))? {
+        let searched = find_key(&source, ordinal).map_err(|stop| stopped(&path, stop))?;
+        if let Search::Found(key) = searched {
             return Ok(Kind::Unsealed(key, footing));
         }
         let rest_is_zero = nothing_behind_header(&source).map_err(|source| JournalError::io("read", &path, source))?;
-        let torn = footing == Footing::None && block.is_ok_and(|block| SegmentHeader::may_be_torn(&block));
-        Ok(if rest_is_zero && torn { Kind::Stillborn } else { Kind::Unknown })
+        let read = footing == Footing::None && searched == Search::Nothing;
+        Ok(match block {
+            Ok(block) if read && rest_is_zero && SegmentHeader::may_be_torn(&block) => Kind::Stillborn,
+            Ok(_) if read => Kind::Unknown,
+            Ok(_) | Err(_) => Kind::Unread,
+        })
     }
 
     fn scan(&mut self, key: SegmentKey, newest: bool) -> Result<Verdict, JournalError> {
@@ -289,6 +298,16 @@ impl Opening<'_> {
             }
         };
         self.add(Segment::new(key, counts), &verdict.told);
+        Ok(false)
+    }
+
+    /// Reports a file of which not even the name of its segment could be read, and leaves it for the next start.
+    fn leave_unread(&mut self, ordinal: u32) -> Result<bool, JournalError> {
+        let (_, _, length) = self.open_file(ordinal)?;
+        self.recovery.clean = false;
+        self.recovery.segments_unsealed += 1;
+        let kind = DamageKind::Unreadable;
+        self.tell(&[Told::Damaged(Damage { kind, name: None, segment: ordinal, offset: 0, length })]);
         Ok(false)
     }
 

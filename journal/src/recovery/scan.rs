@@ -66,7 +66,7 @@ pub(super) struct Scanner<'a> {
     owner: Option<&'a mut dyn Owner>,
     scan: Scan,
     window: Option<(u64, Bytes)>,
-    /// Whether the block before this one was not sound.
+    /// Whether the block before this one was nothing: then as much is read at once as may be nothing, too.
     lost: bool,
     unreadable: usize,
 }
@@ -84,8 +84,18 @@ pub(super) fn scan<'a>(
     Ok(scanner.scan)
 }
 
-/// The key of a segment whose own header is damaged, from the first group that is sound. `None` when there is none.
-pub(super) fn find_key(source: &Source<'_>, ordinal: u32) -> Result<Option<SegmentKey>, Stop> {
+/// What came of looking for a segment's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Search {
+    Found(SegmentKey),
+    /// No group is sound, as far as the device could be read.
+    Unread,
+    /// No group is sound.
+    Nothing,
+}
+
+/// The key of a segment whose own header is damaged, from the first group that is sound.
+pub(super) fn find_key(source: &Source<'_>, ordinal: u32) -> Result<Search, Stop> {
     let key = SegmentKey { ordinal, nonce: [0; 16] };
     let mut scanner =
         Scanner { source, key, owner: None, scan: Scan::default(), window: None, lost: true, unreadable: 0 };
@@ -94,11 +104,11 @@ pub(super) fn find_key(source: &Source<'_>, ordinal: u32) -> Result<Option<Segme
         if let Some(block) = scanner.block(block_at)?
             && let Some((key, _)) = scanner.group(block_at, &block)?
         {
-            return Ok(Some(key));
+            return Ok(Search::Found(key));
         }
         at = block_at + BLOCK_BYTES;
     }
-    Ok(None)
+    Ok(if scanner.unreadable > 0 { Search::Unread } else { Search::Nothing })
 }
 
 impl Scanner<'_> {
@@ -118,6 +128,8 @@ impl Scanner<'_> {
             return Ok(at + BLOCK_BYTES);
         };
         if block.iter().all(|&byte| byte == 0) {
+            // Zeros written ahead, most likely, and not the only ones.
+            self.lost = true;
             return Ok(at + BLOCK_BYTES);
         }
         self.scan.clean_end = None;

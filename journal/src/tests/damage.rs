@@ -148,6 +148,37 @@ fn what_cannot_be_read_today_is_left_for_tomorrow() {
     check_record(&journal, places[2], 2, 6000);
 }
 
+/// Neither the header nor the only group says whose records these are: that is no reason to say that there are none.
+#[test]
+fn a_segment_that_cannot_be_recognised_today_is_reported_and_left_for_tomorrow() {
+    let failures: [(&str, &[Operation]); 2] =
+        [("the header", &[Operation::Read, Operation::Read]), ("the footer's place", &[Operation::Read])];
+    for (what, reads) in failures {
+        let files = disk(1);
+        let (mut journal, ..) = open(&files);
+        let places = journal.append_group((0..3).map(|n| append(n, 6000)).collect()).unwrap();
+        drop(journal);
+        // Rot in the group's header, and in the segment's where that one is not what fails to be read.
+        files.flip_bit(&segment_path(1), BLOCK_BYTES + 100, 3).unwrap();
+        if reads.len() == 1 {
+            files.flip_bit(&segment_path(1), 20, 3).unwrap();
+        }
+        reads.iter().for_each(|operation| files.fail_next(*operation, ".segment"));
+        let (mut journal, recovery, witness) = open(&files);
+        assert_eq!((recovery.unreadable, recovery.segments_unsealed, recovery.segments_unknown), (1, 1, 0), "{what}");
+        assert!(!recovery.clean);
+        assert_eq!((witness.damage[0].segment, witness.damage[0].offset, witness.found.len()), (1, 0, 0));
+        let behind = journal.append_group(vec![append(3, 100)]).unwrap()[0];
+        assert_eq!(behind.segment, 2, "nothing is written to it");
+        drop(journal);
+        if reads.len() == 2 {
+            let (journal, recovery, witness) = open(&files);
+            assert_eq!((recovery.unreadable, witness.found.len()), (0, 4));
+            (0..3).for_each(|n| check_record(&journal, places[n], n as u64, 6000));
+        }
+    }
+}
+
 #[test]
 fn a_failing_device_does_not_pass_for_an_empty_one() {
     let files = disk(1);

@@ -253,3 +253,48 @@ fn a_clean_mark_needs_no_room_of_its_own() {
         assert_eq!(witness.damage, []);
     }
 }
+
+/// Zeros go ahead of small groups, are written over, and are not there for a start; long groups have none.
+#[test]
+fn zeros_are_written_ahead_of_small_groups_and_nowhere_else() {
+    let files = disk(1);
+    let options = || options(1, 8 << 20);
+    let (mut journal, ..) = try_open(&files, options()).unwrap();
+    let written_to = || {
+        let file = segment_file(&files, 1);
+        let (mut end, length) = (0, file.len().unwrap());
+        while let Some(data) = file.next_data(end).unwrap() {
+            end = (data + 4096).min(length);
+        }
+        end
+    };
+    let long = journal.append_group(vec![append(0, 600_000)]).unwrap()[0];
+    assert_eq!(written_to(), long.end(), "a long group is written once");
+    let small = journal.append_group(vec![append(1, 100)]).unwrap()[0];
+    let ahead = written_to();
+    assert_eq!(ahead, small.end() + (8 << 20) / 16);
+    let mut number = 2;
+    while journal.append_group(vec![append(number, 9000)]).unwrap()[0].end() + 20_480 <= ahead {
+        number += 1;
+        assert_eq!(written_to(), ahead, "what is there is written over");
+    }
+    let last = journal.append_group(vec![append(number + 1, 9000)]).unwrap()[0];
+    let next = journal.append_group(vec![append(number + 2, 9000)]).unwrap()[0];
+    assert!(written_to() > ahead && written_to() >= next.end());
+    assert_eq!(last.segment, 1);
+    drop(journal);
+    files.crash();
+    let (mut journal, recovery, witness) = try_open(&files, options()).unwrap();
+    assert_eq!((recovery.damaged, recovery.torn, recovery.cut_bytes), (0, 0, 0), "zeros say nothing");
+    assert_eq!(witness.found.len() as u64, number + 3);
+    // At the end of a segment they stop where it does.
+    let mut segment = 0;
+    for number in 1000.. {
+        let place = journal.append_group(vec![append(number, 100_000)]).unwrap()[0];
+        check_usage(&journal, &files);
+        if segment != 0 && place.segment != segment {
+            break;
+        }
+        segment = place.segment;
+    }
+}

@@ -96,3 +96,18 @@ impl ChunkIndex for SledIndex {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its recovery asserts what it reads: a damaged database may stop the thread that opens it, and must not.
+    #[test]
+    fn a_panic_inside_sled_is_an_error_and_goes_no_further() {
+        let error = walled(|| -> ::sled::Result<()> { panic!("page 7 of {}", 3) }).unwrap_err();
+        assert!(error.to_string().contains("sled panicked: page 7 of 3"), "{error}");
+        let error = walled(|| -> ::sled::Result<()> { std::panic::panic_any(7) }).unwrap_err();
+        assert!(error.to_string().contains("no message"), "{error}");
+        assert_eq!(walled(|| Ok(5)).unwrap(), 5);
+    }
+}

@@ -5,6 +5,10 @@
 //! lost and reordered writes, failed reads, writes and syncs, a full disk. What a lying device does (rot, writes that it
 //! lost or put elsewhere) may cost chunks, one for each flipped bit at most; but a read gives the right bytes or says that
 //! it cannot, whatever happened.
+//!
+//! A delete is not synced by itself, so a power cut may undo it (invariant 7 has it collected again): what is not there
+//! after one is settled, and may never come back. Not so once a bit has flipped. A record whose punch was lost, and that
+//! rotted, passes for damage at a start which cannot read the footer and so looks at the record; with the footer it is there.
 
 use std::collections::BTreeMap;
 
@@ -92,6 +96,8 @@ struct World {
     power_cut: bool,
     /// Chunks that flipped bits may still have cost.
     flips: usize,
+    /// Whether a bit ever flipped.
+    rotten: bool,
     /// Whether the device lost or misplaced a write: from then on it may have cost anything.
     lied: bool,
 }
@@ -107,6 +113,7 @@ impl World {
             opened: seed.wrapping_mul(1000),
             power_cut: false,
             flips: 0,
+            rotten: false,
             lied: false,
         }
     }
@@ -180,7 +187,10 @@ impl World {
         for (name, (length, fate)) in missing {
             match fate {
                 Fate::Stored => self.lost(name, length, fate, "not found"),
-                // Only a power cut settles what is pending, and a lie comes out later still.
+                // Only a power cut settles what is pending; a lie comes out later still, and rot may hide it.
+                Fate::Deleted | Fate::Unknown if self.power_cut && self.rotten => {
+                    self.chunks.insert(name, (length, Fate::Unknown));
+                }
                 Fate::Deleted | Fate::Unknown if self.power_cut && !self.lied => drop(self.chunks.remove(&name)),
                 Fate::Deleted | Fate::Unknown | Fate::Lost => {}
             }
@@ -289,6 +299,7 @@ impl World {
             self.disk.files.flip_bit(&path, offset, salt as u8).ok()
         })();
         self.flips += usize::from(flipped.is_some());
+        self.rotten |= flipped.is_some();
     }
 }
 
@@ -340,7 +351,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "once in a thousand histories a flip behind a torn write costs more: docs/testing.md"]
     fn a_flipped_bit_costs_one_chunk_at_most(
         seed: u64, steps in proptest::collection::vec(step_of_a_rotting_disk(), 1..40),
     ) {
@@ -353,6 +363,54 @@ proptest! {
     ) {
         run(seed, &steps);
     }
+}
+
+/// Found by chance, once in tens of thousands of histories, and kept.
+#[test]
+fn histories_that_once_failed() {
+    use Step::{Close, Delete, Fail, Flip, PowerOff, Put, PutAgain};
+    let read = || Fail(Operation::Read);
+    // A deleted chunk whose punch was lost, rotten, seen once without the footer and once with it.
+    let hidden_by_rot = [
+        Fail(Operation::Write),
+        Put(vec![0]),
+        read(),
+        read(),
+        Put(vec![0, 3904, 16144, 1, 1]),
+        Close,
+        PowerOff(6),
+        Put(vec![0, 0]),
+        Flip(14_663_496_122_857_732_918),
+        Put(vec![0; 6]),
+        Delete(1_365_613_359_873_608_573),
+        Delete(6_822_128_199_970_402_945),
+        Put(vec![0]),
+        read(),
+        PowerOff(3),
+        Put(vec![36_544, 40_624]),
+        Put(vec![0]),
+    ];
+    run(0, &hidden_by_rot);
+    // A segment whose header could not be read, and whose only group was torn, passed for one that holds nothing.
+    run(2_998_844_814_601_719_330, &[read(), PowerOff(6), read(), Put(vec![0, 0]), Put(vec![0])]);
+    // A footer survived a power cut, and a punch of which it spoke did not.
+    let footer_before_punch = [
+        Put(vec![3904, 3904, 3904, 4096]),
+        Put(vec![4096, 48_784]),
+        PowerOff(5),
+        PutAgain(0),
+        Put(vec![3904]),
+        Delete(0),
+        Put(vec![3904]),
+        PutAgain(0),
+        read(),
+        Put(vec![0]),
+        Put(vec![4096, 0, 28_384, 0, 3904, 3904]),
+        Close,
+        Put(vec![0]),
+        Put(vec![0]),
+    ];
+    run(11_155_883_217_266_810_346, &footer_before_punch);
 }
 
 #[test]
