@@ -35,6 +35,9 @@ pub struct Caller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
+/// Conditions of writes that say of the object that is there how it must be.
+const IF_MATCH: &[&str] = &["if-match", "x-amz-if-match-last-modified-time", "x-amz-if-match-size"];
+
 /// Judges every request before its body is read.
 #[derive(Debug)]
 pub struct Access {
@@ -88,6 +91,11 @@ fn further_demands(demand: &Demand, headers: &HeaderMap) -> Vec<Demand> {
     }
     if writes && headers.contains_key("x-amz-object-lock-legal-hold") {
         further.push(demands::PUT_HOLD);
+    }
+    // Whoever hears whether a condition held knows something of what is there.
+    let conditional = IF_MATCH.iter().any(|name| headers.contains_key(*name));
+    if conditional && (writes || *demand == demands::DELETE) {
+        further.push(demands::GET);
     }
     if text(headers, "x-amz-bypass-governance-retention").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         further.push(demands::BYPASS);
@@ -197,9 +205,10 @@ impl S3Access for Access {
         }
         let shape = guard::judge(&operation, cx.uri(), cx.headers())?;
         let peer = cx.extensions_mut().get::<Peer>().map(|peer| peer.0);
-        let (now, tags) = (self.clock.wall(), None);
+        let now = self.clock.wall();
         let (uri, headers) = (cx.uri(), cx.headers());
-        let facts = Facts { operation: &operation, uri, headers, identity: &identity, peer, now, tags };
+        let facts =
+            Facts { operation: &operation, uri, headers, identity: &identity, peer, now, tags: None, listed: None };
         let judged = self.authorise(cx, &facts).await?;
         cx.extensions_mut().insert(identity);
         if let Some(judged) = judged {

@@ -17,7 +17,7 @@ use s3s::dto::{
     AccessControlPolicy, GetBucketAclOutput, GetObjectAclInput, GetObjectAclOutput, PutBucketAclInput,
     PutObjectAclInput,
 };
-use s3s::{S3Result, s3_error};
+use s3s::{S3Error, S3Result, s3_error};
 
 use crate::authority::lists::{self, Asked, Canned};
 use crate::authority::situation::{Situation, owner_of};
@@ -56,14 +56,8 @@ impl Core {
         if unknown.is_empty() { Ok(()) } else { Err(s3_error!(InvalidArgument, "Invalid id").into()) }
     }
 
-    /// What a list may be here: where lists count for nothing, none but that of the owner, and nothing for the public where
-    /// that is blocked.
-    fn judge_allowed(&self, situation: &Situation, asked: &Asked, grants: &[Grant]) -> S3Result<()> {
-        let changes_nothing =
-            matches!(asked, Asked::Canned(Canned::Private | Canned::BucketOwnerRead | Canned::BucketOwnerFullControl));
-        if !situation.lists_count() && !changes_nothing {
-            return Err(s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs"));
-        }
+    /// Nothing for the public where that is blocked.
+    fn judge_allowed(&self, situation: &Situation, grants: &[Grant]) -> S3Result<()> {
         if situation.block.block_acls && lists::is_public(grants) {
             return Err(s3_error!(AccessDenied, "Public access control lists are blocked."));
         }
@@ -101,16 +95,20 @@ impl Core {
         let view = self.stripes.client.read().await?;
         let row = BucketRow::get(&view, &bucket)?.ok_or(Fault::NoSuchBucket)?;
         let situation = Situation::read(view, bucket, &row, &self.owner)?;
+        if !situation.lists_count() {
+            // Nothing may be said of who owns it or may do what but what is so anyway.
+            return match said.is_none_or(|said| gives_to(&said, &bucket_owner)) {
+                true => Ok(None),
+                false => Err(not_supported().into()),
+            };
+        }
         let asked = said.unwrap_or(Asked::Canned(Canned::Private));
         let given = grants(&asked, &writer, &bucket_owner);
-        self.judge_allowed(&situation, &asked, &given)?;
+        self.judge_allowed(&situation, &given)?;
         self.judge_known(&self.stripes.client.read_stale(), &given)?;
         match situation.ownership {
-            Some(Ownership::OwnerEnforced) => Ok(None),
             Some(Ownership::OwnerPreferred) if asked == Asked::Canned(Canned::BucketOwnerFullControl) => Ok(None),
-            Some(Ownership::OwnerPreferred | Ownership::Writer) | None => {
-                Ok(lists::kept(&writer, &bucket_owner, given))
-            }
+            _ => Ok(lists::kept(&writer, &bucket_owner, given)),
         }
     }
 
@@ -131,6 +129,19 @@ impl Core {
     }
 }
 
+/// What a client hears who speaks of lists where they count for nothing.
+fn not_supported() -> S3Error {
+    s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs")
+}
+
+/// Whether a list gives everything to the owner of the bucket, and nothing to anybody else.
+fn gives_to(asked: &Asked, bucket_owner: &str) -> bool {
+    match asked {
+        Asked::Canned(canned) => *canned == Canned::BucketOwnerFullControl,
+        Asked::Grants(grants) => *grants == lists::grants_of(Canned::Private, bucket_owner, bucket_owner),
+    }
+}
+
 fn grants(asked: &Asked, owner: &str, bucket_owner: &str) -> Vec<Grant> {
     match asked {
         Asked::Canned(canned) => lists::grants_of(*canned, owner, bucket_owner),
@@ -141,17 +152,21 @@ fn grants(asked: &Asked, owner: &str, bucket_owner: &str) -> Vec<Grant> {
 /// Says who may do what with a bucket.
 pub async fn of_bucket(core: &Core, bucket: &str) -> Result<GetBucketAclOutput, Fault> {
     let (_, situation) = core.situation(bucket).await?;
-    let (owner, grants) = lists::shown(situation.acl(), &situation.owner, &core.owner);
+    let acl = situation.acl().filter(|_| situation.lists_count());
+    let (owner, grants) = lists::shown(acl, &situation.owner, &core.owner);
     Ok(GetBucketAclOutput { grants: Some(grants), owner: Some(owner) })
 }
 
 /// Says who may do what with a bucket from now on.
 pub async fn put_of_bucket(core: &Core, input: PutBucketAclInput, headers: &HeaderMap) -> Result<(), Fault> {
     let (id, situation) = core.situation(&input.bucket).await?;
+    if !situation.lists_count() {
+        return Err(not_supported().into());
+    }
     let owner = &situation.owner;
     let asked = core.asked(headers, input.access_control_policy.as_ref(), owner)?;
     let grants = grants(&asked, owner, owner);
-    core.judge_allowed(&situation, &asked, &grants)?;
+    core.judge_allowed(&situation, &grants)?;
     core.judge_known(&core.stripes.client.read_stale(), &grants)?;
     let operation = match lists::kept(owner, owner, grants) {
         Some(acl) => Operation::PutBucketConfig { id, config: BucketConfig::Acl(acl) },
@@ -167,8 +182,9 @@ pub async fn put_of_bucket(core: &Core, input: PutBucketAclInput, headers: &Head
 pub async fn of_object(core: &Core, input: GetObjectAclInput) -> Result<GetObjectAclOutput, Fault> {
     let found = lookup::find(core, &input.bucket, input.key, input.version_id.as_deref()).await?;
     let row = BucketRow::get(&found.view, &found.bucket)?.ok_or(Fault::NoSuchBucket)?;
-    let bucket_owner = owner_of(&row, &core.owner);
-    let (owner, grants) = lists::shown(found.attributes.acl.as_ref(), &bucket_owner, &core.owner);
+    let situation = Situation::read(found.view, found.bucket, &row, &core.owner)?;
+    let acl = found.attributes.acl.as_ref().filter(|_| situation.lists_count());
+    let (owner, grants) = lists::shown(acl, &situation.owner, &core.owner);
     Ok(GetObjectAclOutput { grants: Some(grants), owner: Some(owner), ..GetObjectAclOutput::default() })
 }
 
@@ -176,10 +192,13 @@ pub async fn of_object(core: &Core, input: GetObjectAclInput) -> Result<GetObjec
 pub async fn put_of_object(core: &Core, input: PutObjectAclInput, headers: &HeaderMap) -> Result<(), Fault> {
     let found = lookup::find(core, &input.bucket, input.key, input.version_id.as_deref()).await?;
     let (bucket, situation) = core.situation(&input.bucket).await?;
+    if !situation.lists_count() {
+        return Err(not_supported().into());
+    }
     let owner = found.attributes.acl.as_ref().and_then(|acl| acl.owner.as_deref()).unwrap_or(&situation.owner);
     let asked = core.asked(headers, input.access_control_policy.as_ref(), owner)?;
     let grants = grants(&asked, owner, &situation.owner);
-    core.judge_allowed(&situation, &asked, &grants)?;
+    core.judge_allowed(&situation, &grants)?;
     core.judge_known(&core.stripes.client.read_stale(), &grants)?;
     let acl = lists::kept(owner, &situation.owner, grants);
     let version = names::version(input.version_id.as_deref())?;

@@ -21,6 +21,8 @@ pub struct Asked<'a> {
     pub method: &'a Method,
     /// The path, as it was sent.
     pub path: &'a str,
+    /// Where this is. Clients that signed for another region sign anew for the one that the error names.
+    pub region: &'a str,
     /// The request's name.
     pub id: RequestId,
 }
@@ -99,6 +101,11 @@ fn complete(text: &Bytes, asked: Asked<'_>) -> Option<Bytes> {
     let begun = text.strip_suffix(b"</Error>")?;
     let mut completed = Vec::with_capacity(begun.len() + asked.path.len() + 160);
     completed.extend_from_slice(begun);
+    if memchr::memmem::find(begun, b"<Code>AuthorizationHeaderMalformed</Code>").is_some() {
+        completed.extend_from_slice(b"<Region>");
+        escape(asked.region, &mut completed);
+        completed.extend_from_slice(b"</Region>");
+    }
     completed.extend_from_slice(b"<Resource>");
     escape(asked.path, &mut completed);
     completed.extend_from_slice(b"</Resource><RequestId>");
@@ -132,7 +139,17 @@ mod tests {
 
     fn finished(method: &Method) -> HttpResponse {
         let id = RequestIds::new(NodeId(1), &*SeededEntropy::new(1)).next();
-        finish(of_error(s3_error!(NoSuchKey)), Asked { method, path: "/b/a&<b", id })
+        finish(of_error(s3_error!(NoSuchKey)), Asked { method, path: "/b/a&<b", region: "here", id })
+    }
+
+    #[test]
+    fn whoever_signed_for_another_region_hears_which_one_is_right() {
+        let id = RequestIds::new(NodeId(1), &*SeededEntropy::new(1)).next();
+        for (error, named) in [(s3_error!(AuthorizationHeaderMalformed), true), (s3_error!(NoSuchKey), false)] {
+            let asked = Asked { method: &Method::PUT, path: "/b", region: "here", id };
+            let text = String::from_utf8(finish(of_error(error), asked).body().bytes().unwrap().to_vec()).unwrap();
+            assert_eq!(text.contains("<Region>here</Region>"), named, "{text}");
+        }
     }
 
     #[test]

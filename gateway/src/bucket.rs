@@ -46,7 +46,7 @@ use crate::names;
 use crate::outcome::unexpected;
 
 /// The region where AWS leaves the location of a bucket empty.
-const REGION_WITHOUT_NAME: &str = "us-east-1";
+pub const REGION_WITHOUT_NAME: &str = "us-east-1";
 
 /// The most buckets in one answer: what S3 allows.
 const BUCKETS_MAX: usize = 10_000;

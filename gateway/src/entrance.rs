@@ -4,8 +4,10 @@
 //! far. Neither does a method that S3 does not know or a head that is longer than S3 allows.
 
 use http::{HeaderMap, HeaderValue, Method, header, request};
+use s3s::region::Region;
 use s3s::{S3Result, s3_error};
 
+use crate::names;
 use crate::query_string::{self, Pair};
 use crate::signature_v2;
 
@@ -62,6 +64,30 @@ pub fn judge(head: &request::Parts) -> S3Result<Signed> {
     }
 }
 
+/// Judges the region that a signature of version 4 names. What is no name of a region is corrected, as AWS corrects it:
+/// clients that begin with a guess of theirs go on with the one that the answer names. Whether it is the right one is
+/// judged with the signature; what is no credential at all is refused there, too.
+pub fn judge_region(head: &request::Parts, here: &str) -> S3Result<()> {
+    let by_header = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let by_header = by_header.filter(|value| value.starts_with("AWS4-")).and_then(|value| {
+        let behind = value.split_once("Credential=")?.1;
+        Some(behind.split(',').next().unwrap_or_default())
+    });
+    let pairs = query_string::pairs(head.uri.query().unwrap_or_default()).unwrap_or_default();
+    let in_query = pairs.iter().find(|pair| pair.name == "X-Amz-Credential").map(|pair| pair.value.as_ref());
+    let Some(credential) = by_header.or(in_query) else { return Ok(()) };
+    // key/date/region/service/aws4_request; a key may have slashes in it.
+    let Some(region) = credential.rsplit('/').nth(2) else { return Ok(()) };
+    if region.is_empty() || Region::new(region.into()).is_ok() {
+        return Ok(());
+    }
+    Err(s3_error!(
+        AuthorizationHeaderMalformed,
+        "The authorization header is malformed; the region '{}' is wrong; expecting '{here}'",
+        names::xml_text(region.to_owned())
+    ))
+}
+
 fn judge_method(method: &Method) -> S3Result<()> {
     match *method {
         Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::DELETE => Ok(()),
@@ -91,6 +117,25 @@ mod tests {
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         judge(&head).map_err(|error| error.code().as_str().to_owned())
+    }
+
+    #[test]
+    fn what_is_no_region_is_corrected() {
+        let judged = |target: &str, authorization: &str| {
+            let request = Request::builder().uri(target).header("authorization", authorization);
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            judge_region(&head, "here").map_err(|error| error.code().as_str().to_owned())
+        };
+        let malformed = Err("AuthorizationHeaderMalformed".to_owned());
+        let by_header = |credential: &str| format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host");
+        assert_eq!(judged("/b", &by_header("K/20260101/eu-west-1/s3/aws4_request")), Ok(()));
+        assert_eq!(judged("/b", &by_header("K/E/Y/20260101/eu-west-1/s3/aws4_request")), Ok(()));
+        assert_eq!(judged("/b", &by_header("K/20260101/US/s3/aws4_request")), malformed);
+        assert_eq!(judged("/b", &by_header("K/20260101//s3/aws4_request")), Ok(()));
+        assert_eq!(judged("/b?X-Amz-Credential=K%2F20260101%2FUS%2Fs3%2Faws4_request", ""), malformed);
+        for nothing in ["", "AWS K:s", "AWS4-HMAC-SHA256 x", &by_header("K")] {
+            assert_eq!(judged("/b", nothing), Ok(()), "{nothing}");
+        }
     }
 
     #[test]

@@ -126,7 +126,8 @@ async fn begin(body: &mut Body, boundary: &str) -> S3Result<(Form, Bytes)> {
         let kept = data.split_to(data.len().min(HEAD_BYTES_MAX - begun.len()));
         begun.extend_from_slice(&kept);
         match parts::read(&begun, boundary)? {
-            Progress::File(form) => {
+            Progress::File(mut form) => {
+                form.expand()?;
                 let mut rest = begun.split_off(form.consumed);
                 rest.extend_from_slice(&data);
                 return Ok((form, rest.freeze()));
@@ -142,13 +143,12 @@ async fn begin(body: &mut Body, boundary: &str) -> S3Result<(Form, Bytes)> {
 
 fn key_of(form: &Form) -> S3Result<String> {
     let key = form.field("key").filter(|key| !key.is_empty());
-    let key = key.ok_or_else(|| {
+    key.map(str::to_owned).ok_or_else(|| {
         s3_error!(
             InvalidArgument,
             "Bucket POST must contain a field named 'key'. If it is specified, please check the order of the fields."
         )
-    })?;
-    Ok(key.replace("${filename}", form.file_name.as_deref().unwrap_or_default()))
+    })
 }
 
 /// Who signed the form, and what it may say; `None` where nobody did.

@@ -22,6 +22,7 @@ use crate::access::Caller;
 use crate::answer::{self, Asked};
 use crate::auth::{AccessKeys, Authenticator};
 use crate::body::{BodyWatch, WatchedBody};
+use crate::bucket::REGION_WITHOUT_NAME;
 use crate::cors;
 use crate::entrance::{self, Signed};
 use crate::form;
@@ -125,7 +126,8 @@ impl Service {
         if let Some(page) = page.filter(|_| remembered.method != Method::OPTIONS) {
             cors::annotate(self, &page, &mut answered).await;
         }
-        let asked = Asked { method: &remembered.method, path: &remembered.path, id };
+        let region = self.region.as_deref().unwrap_or(REGION_WITHOUT_NAME);
+        let asked = Asked { method: &remembered.method, path: &remembered.path, region, id };
         let mut answered = answer::finish(answered, asked);
         if keeps_connections && !watch.has_ended() {
             // The rest of the body stands before the next request. A client that is not told would send that into a
@@ -146,7 +148,9 @@ impl Service {
 
     async fn s3(&self, request: Request<Body>, watch: &BodyWatch) -> HttpResponse {
         let (head, body) = request.into_parts();
-        let answered = match entrance::judge(&head) {
+        let here = self.region.as_deref().unwrap_or(REGION_WITHOUT_NAME);
+        let judged = entrance::judge(&head).and_then(|signed| entrance::judge_region(&head, here).map(|()| signed));
+        let answered = match judged {
             Ok(Signed::Form) => Box::pin(form::post(self, Request::from_parts(head, body))).await,
             Ok(Signed::Version4OrNot) => Ok(call(&self.s3, Request::from_parts(head, body)).await),
             Ok(Signed::Version2) => match self.verified_2(head, body).await {

@@ -290,7 +290,15 @@ fn moment(text: &str) -> Option<WallTime> {
         return Some(WallTime(u64::try_from(millis).ok()?));
     }
     let named = text.strip_suffix("+0000").map(|rest| format!("{rest}GMT"));
-    let time = httpdate::parse_http_date(named.as_deref().unwrap_or(text)).ok()?;
+    let text = named.as_deref().unwrap_or(text);
+    // The day of the week follows from the date: who names another one means the date all the same.
+    let usual = time::macros::format_description!("[day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    let usual = text.split_once(", ").and_then(|(_, date)| time::PrimitiveDateTime::parse(date, usual).ok());
+    if let Some(time) = usual {
+        let millis = time.assume_utc().unix_timestamp().checked_mul(1000)?;
+        return Some(WallTime(u64::try_from(millis).ok()?));
+    }
+    let time = httpdate::parse_http_date(text).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(WallTime(u64::try_from(since.as_millis()).ok()?))
 }

@@ -1,8 +1,9 @@
 //! Clients that not everyone has at hand, each only where `CAIRN_CLIENTS` names it:
-//! `CAIRN_CLIENTS=rclone,restic,s3cmd,duckdb,delta,js cargo test ... --test s3 other_clients`.
+//! `CAIRN_CLIENTS=rclone,restic,s3cmd,duckdb,delta,js,go cargo test ... --test s3 other_clients`.
 //!
 //! rclone and restic are found on the path. s3cmd, DuckDB and Delta tables are installed from `other_clients/python.txt`, the
-//! JavaScript SDK by npm from `other_clients/package.json`, all below the target directory.
+//! JavaScript SDK by npm from `other_clients/package.json`, that for Go by go from `other_clients/go`, all below the target
+//! directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,14 +74,21 @@ fn python() -> Command {
     Command::new(dir.join("bin/python"))
 }
 
-/// Runs one of the scripts against a fresh server.
-fn script(client: &str, command: impl FnOnce() -> Command, name: &str) {
+/// One of the scripts of Python.
+fn python_script(name: &str) -> Command {
+    let mut command = python();
+    command.arg(sources().join(name));
+    command
+}
+
+/// Runs a client that does everything by itself against a fresh server; the command takes the server's address.
+fn script(client: &str, command: impl FnOnce() -> Command) {
     if !wanted(client) {
         return;
     }
     let home = tempfile::tempdir().unwrap();
     let server = fresh(&home).start();
-    let said = run(with_key(command(), &server).arg(sources().join(name)).arg(server.endpoint()));
+    let said = run(with_key(command(), &server).arg(server.endpoint()));
     assert!(said.trim_end().ends_with("all of it holds"), "{said}");
 }
 
@@ -182,12 +190,12 @@ fn s3cmd() {
 
 #[test]
 fn duckdb() {
-    script("duckdb", python, "parquet.py");
+    script("duckdb", || python_script("parquet.py"));
 }
 
 #[test]
 fn delta_tables() {
-    script("delta", python, "delta.py");
+    script("delta", || python_script("delta.py"));
 }
 
 #[test]
@@ -204,5 +212,15 @@ fn the_javascript_sdk() {
         node.arg(dir.join("sdk.mjs"));
         node
     };
-    script("js", node, "sdk.mjs");
+    script("js", node);
+}
+
+#[test]
+fn the_sdk_for_go() {
+    let go = || {
+        let (dir, program) = (sources().join("go"), installed().join("go/client"));
+        run(Command::new("go").args(["build", "-mod=readonly", "-o"]).arg(&program).arg(".").current_dir(dir));
+        Command::new(program)
+    };
+    script("go", go);
 }

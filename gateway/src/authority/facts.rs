@@ -38,6 +38,8 @@ pub struct Facts<'r> {
     pub now: WallTime,
     /// The tags of the object that is asked for.
     pub tags: Option<Vec<(String, String)>>,
+    /// What is listed, where it is not the request that says so.
+    pub listed: Option<String>,
 }
 
 /// The headers that conditions may ask for, as `s3:` and their name.
@@ -91,6 +93,11 @@ impl Facts<'_> {
         Self { tags: attributes.map(|attributes| attributes.tags.clone().unwrap_or_default()), ..self.clone() }
     }
 
+    /// The same as if the request listed what begins with this key: what such a listing would show is no secret.
+    pub fn of_listing(&self, key: &str) -> Self {
+        Self { listed: Some(key.to_owned()), ..self.clone() }
+    }
+
     /// What a condition asks for.
     pub fn get(&self, key: &str) -> Fact {
         let Some((space, name)) = key.split_once(':') else { return Fact::Unknown };
@@ -107,6 +114,7 @@ impl Facts<'_> {
             ("s3", "requestobjecttagkeys") => {
                 self.requested_tags(|tags| tags.into_iter().map(|(name, _)| name).collect())
             }
+            ("s3", "prefix") if self.listed.is_some() => one(self.listed.clone()),
             ("s3", known) if PARAMETERS.contains(&known) => self.parameter(known),
             ("s3", known) if HEADERS.contains(&known) => self.header(known),
             // The names of tags have a case.

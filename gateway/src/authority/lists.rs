@@ -213,8 +213,29 @@ pub fn shown(acl: Option<&Acl>, bucket_owner: &str, cluster_owner: &str) -> (Own
             &private
         }
     };
-    let grants = grants.iter().map(|grant| shown_grant(grant, cluster_owner)).collect();
+    let mut grants: Vec<&Grant> = grants.iter().collect();
+    grants.sort_by_key(|grant| place(grant));
+    let grants = grants.into_iter().map(|grant| shown_grant(grant, cluster_owner)).collect();
     (shown_owner(owner, cluster_owner), grants)
+}
+
+/// Where a grant is shown. A list means the same in any order, so it has one of its own, whatever way it was set: first
+/// whom nobody knows by name, because that is what must not be overlooked; of each, the right to everything comes last.
+fn place(grant: &Grant) -> (u8, u8) {
+    let grantee = match grant.grantee {
+        Grantee::Everyone => 0,
+        Grantee::Authenticated => 1,
+        Grantee::LogDelivery => 2,
+        Grantee::User(_) => 3,
+    };
+    let permission = match grant.permission {
+        Permission::Read => 0,
+        Permission::Write => 1,
+        Permission::ReadAcl => 2,
+        Permission::WriteAcl => 3,
+        Permission::FullControl => 4,
+    };
+    (grantee, permission)
 }
 
 fn shown_grant(grant: &Grant, cluster_owner: &str) -> SaidGrant {
@@ -321,5 +342,25 @@ mod tests {
         assert_eq!(kept("me", "me", vec![]), Some(Acl::default()));
         let (owner, grants) = shown(None, "me", "me");
         assert_eq!((owner.id.as_deref(), grants.len()), (Some("me"), 1));
+    }
+
+    #[test]
+    fn a_list_is_shown_in_one_order() {
+        let users = [Permission::FullControl, Permission::WriteAcl, Permission::Read]
+            .map(|permission| Grant { grantee: Grantee::User("me".into()), permission });
+        let public = grants_of(Canned::PublicReadWrite, "me", "me");
+        for grants in [[&users[1..], &public[..]].concat(), [&public[1..], &users[..]].concat()] {
+            let (_, grants) = shown(Some(&Acl { owner: None, grants }), "me", "me");
+            let shown: Vec<_> = grants
+                .iter()
+                .map(|grant| {
+                    let grantee = grant.grantee.as_ref().unwrap();
+                    (grantee.id.as_deref(), grant.permission.as_ref().unwrap().as_str())
+                })
+                .collect();
+            let everyone = [(None, "READ"), (None, "WRITE")];
+            let me = [(Some("me"), "READ"), (Some("me"), "WRITE_ACP"), (Some("me"), "FULL_CONTROL")];
+            assert_eq!(shown, [&everyone[..], &me[..]].concat());
+        }
     }
 }

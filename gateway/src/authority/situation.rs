@@ -125,8 +125,11 @@ impl Situation {
             return Ok((false, None));
         }
         if let (Need::Object(_), Some(_), None) = (demand.need, about, attributes) {
-            // Whether there is such an object is for whoever may list the bucket to know.
-            return Ok((self.allows(identity, &demands::LIST, None, facts)?.0, None));
+            // Whether there is such an object is for whoever may list it to know: policies may narrow what is listed by
+            // its prefix, and the longest prefix that shows an object is its key.
+            let facts = about.map(|wanted| facts.of_listing(wanted.key));
+            let facts = facts.expect("an object that was looked for has a key");
+            return Ok((self.allows(identity, &demands::LIST, None, &facts)?.0, None));
         }
         let restricted = self.block.restrict && self.policy.as_ref().is_some_and(Policy::is_public);
         if effect == Effect::Allow && (mine || !restricted) {

@@ -2,6 +2,7 @@
 
 use cairn_core::BucketId;
 use cairn_machine::RowError;
+use cairn_machine::rows::acl::Acl;
 use cairn_machine::rows::object::Attributes;
 use cairn_metadata::View;
 use cairn_metadata::query::{self, ListEntry, ListPage, ListRequest, ListStart};
@@ -42,9 +43,9 @@ struct Page {
     next: Option<ListStart>,
 }
 
-/// Who owns an object: whoever put it, or the owner of the bucket.
-pub fn object_owner(attributes: &Attributes, of_bucket: &Owner) -> Owner {
-    let writer = attributes.acl.as_ref().and_then(|acl| acl.owner.as_deref());
+/// Who owns what has this list: whoever put it, or the owner of the bucket.
+pub fn owner_by(acl: Option<&Acl>, of_bucket: &Owner) -> Owner {
+    let writer = acl.and_then(|acl| acl.owner.as_deref());
     // The owner of the cluster writes for the owner of the bucket, and is no writer of its own.
     writer.map_or_else(|| of_bucket.clone(), |writer| lists::shown_owner(writer, ""))
 }
@@ -89,7 +90,7 @@ impl Asked<'_> {
                         e_tag: Some(names::etag(&attributes.etag)),
                         key: Some(encoded(key.as_str(), url)),
                         last_modified: Some(names::timestamp(row.modified)),
-                        owner: owner.map(|of_bucket| object_owner(attributes, of_bucket)),
+                        owner: owner.map(|of_bucket| owner_by(attributes.acl.as_ref(), of_bucket)),
                         size: Some(i64::try_from(attributes.size).expect("an object has at most 5 TiB")),
                         storage_class: Some(storage_class::name(view, attributes.profile)?.into()),
                         ..Object::default()

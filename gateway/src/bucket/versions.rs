@@ -97,7 +97,7 @@ fn name_of(entry: &VersionEntry) -> &str {
     }
 }
 
-fn shown(owner: &Owner, view: &View, page: VersionPage, url: bool) -> Result<ListObjectVersionsOutput, RowError> {
+fn shown(of_bucket: &Owner, view: &View, page: VersionPage, url: bool) -> Result<ListObjectVersionsOutput, RowError> {
     let (mut versions, mut markers, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
     for entry in page.entries {
         let (key, row, latest) = match entry {
@@ -110,9 +110,12 @@ fn shown(owner: &Owner, view: &View, page: VersionPage, url: bool) -> Result<Lis
         let key = Some(encoded(key.as_str(), url));
         let version_id = Some(names::version_id(row.version, row.null));
         let last_modified = Some(names::timestamp(row.modified));
-        let (owner, is_latest) = (Some(owner.clone()), Some(latest));
+        let is_latest = Some(latest);
         match row.object() {
-            None => markers.push(DeleteMarkerEntry { is_latest, key, last_modified, owner, version_id }),
+            None => {
+                let owner = Some(of_bucket.clone());
+                markers.push(DeleteMarkerEntry { is_latest, key, last_modified, owner, version_id });
+            }
             Some((attributes, _)) => {
                 let (checksum_algorithm, checksum_type) = listing::checksum(attributes);
                 versions.push(ObjectVersion {
@@ -122,7 +125,7 @@ fn shown(owner: &Owner, view: &View, page: VersionPage, url: bool) -> Result<Lis
                     is_latest,
                     key,
                     last_modified,
-                    owner,
+                    owner: Some(listing::owner_by(attributes.acl.as_ref(), of_bucket)),
                     size: Some(i64::try_from(attributes.size).expect("an object has at most 5 TiB")),
                     storage_class: Some(storage_class::name(view, attributes.profile)?.into()),
                     version_id,

@@ -14,6 +14,12 @@ use s3s::{S3Error, S3Result, s3_error};
 /// The most bytes before the file. S3 allows 20 KB of fields; the headers of the parts come on top.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 
+/// What stands for the name of the file in a field.
+const FILE_NAME: &str = "${filename}";
+
+/// Fields that are verified as they were sent.
+const SIGNED: &[&str] = &["policy", "signature", "x-amz-signature"];
+
 /// The longest boundary: what RFC 2046 allows.
 const BOUNDARY_BYTES_MAX: usize = 70;
 
@@ -32,6 +38,27 @@ pub struct Form {
 }
 
 impl Form {
+    /// Puts the file's name where a field asks for it. A policy is judged on what fields say after that: otherwise it
+    /// would allow a key that nobody sent, and could not demand one that begins with the name of the file. What was
+    /// signed stays as it was sent. A short form may ask for a long name many times, so the sum is bounded.
+    pub fn expand(&mut self) -> S3Result<()> {
+        let name = self.file_name.as_deref().unwrap_or_default();
+        let mut bytes = 0;
+        for (field, value) in &mut self.fields {
+            if !SIGNED.contains(&field.as_str()) {
+                let asked = value.matches(FILE_NAME).count();
+                bytes += value.len() + asked * name.len();
+                if bytes > HEAD_BYTES_MAX {
+                    return Err(s3_error!(MaxPostPreDataLengthExceededError));
+                }
+                if asked > 0 {
+                    *value = value.replace(FILE_NAME, name);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The value of a field; the name is given in lower case.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
@@ -180,6 +207,24 @@ mod tests {
         let preamble = format!("to be ignored\r\n{FORM}");
         let Progress::File(later) = read(preamble.as_bytes(), "xyz").unwrap() else { panic!("it is all there") };
         assert_eq!((later.fields, later.consumed), (form.fields, form.consumed + "to be ignored\r\n".len()));
+    }
+
+    #[test]
+    fn every_field_may_ask_for_the_name_of_the_file() {
+        let fields = |fields: &[(&str, &str)]| -> Vec<(String, String)> {
+            fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let expanded = |sent: &[(&str, &str)], name: Option<&str>| {
+            let mut form = Form { fields: fields(sent), file_name: name.map(str::to_owned), consumed: 0 };
+            form.expand().map(|()| form.fields).map_err(|error| error.code().as_str().to_owned())
+        };
+        let sent = [("key", "a/${filename}-${filename}"), ("x-amz-meta-of", "${filename}"), ("policy", "${filename}")];
+        let wanted = [("key", "a/b-b"), ("x-amz-meta-of", "b"), ("policy", "${filename}")];
+        assert_eq!(expanded(&sent, Some("b")), Ok(fields(&wanted)));
+        assert_eq!(expanded(&[("key", "a${filename}")], None), Ok(fields(&[("key", "a")])));
+        assert_eq!(expanded(&[("key", "${filename}")], Some("${filename}")), Ok(fields(&[("key", "${filename}")])));
+        let (long, many) = ("x".repeat(HEAD_BYTES_MAX / 4), "${filename}".repeat(5));
+        assert_eq!(expanded(&[("key", &many)], Some(&long)), Err("MaxPostPreDataLengthExceededError".to_owned()));
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn text_of(entry: &UploadsEntry) -> &str {
     }
 }
 
-fn shown(owner: &Owner, view: &View, page: UploadsPage, url: bool) -> Result<ListMultipartUploadsOutput, RowError> {
+fn shown(of_bucket: &Owner, view: &View, page: UploadsPage, url: bool) -> Result<ListMultipartUploadsOutput, RowError> {
     let (mut uploads, mut prefixes) = (Vec::new(), Vec::new());
     for entry in page.entries {
         match entry {
@@ -74,8 +74,8 @@ fn shown(owner: &Owner, view: &View, page: UploadsPage, url: bool) -> Result<Lis
                     key: Some(encoded(key.as_str(), url)),
                     upload_id: Some(upload.to_string()),
                     initiated: Some(names::timestamp(row.initiated)),
-                    initiator: Some(initiator(&row, owner)),
-                    owner: Some(owner.clone()),
+                    initiator: Some(initiator(&row, of_bucket)),
+                    owner: Some(listing::owner_by(row.acl.as_ref(), of_bucket)),
                     storage_class: Some(storage_class::name(view, row.profile)?.into()),
                     checksum_algorithm,
                     checksum_type,

@@ -9,6 +9,7 @@ use s3s::dto::{ListPartsInput, ListPartsOutput, Part};
 use s3s::s3_error;
 
 use super::{Found, checksum, find_now, initiator};
+use crate::bucket::listing;
 use crate::fault::Fault;
 use crate::front::Core;
 use crate::names;
@@ -47,7 +48,7 @@ pub async fn list(core: &Core, input: ListPartsInput) -> Result<ListPartsOutput,
         is_truncated: Some(more),
         parts: Some(parts.into_iter().map(shown).collect()),
         initiator: Some(initiator(&row, &owner)),
-        owner: Some(owner),
+        owner: Some(listing::owner_by(row.acl.as_ref(), &owner)),
         storage_class: Some(storage_class::name(&view, row.profile)?.into()),
         checksum_algorithm,
         checksum_type,

@@ -103,19 +103,22 @@ pub async fn delete_many(core: &Core, request: S3Request<DeleteObjectsInput>) ->
     let S3Request { input, uri, headers, extensions, .. } = request;
     let identity = extensions.get::<Identity>().unwrap_or(&Identity::Anonymous);
     let peer = extensions.get::<Peer>().map(|peer| peer.0);
-    let (operation, now, tags) = ("DeleteObjects", core.clock.wall(), None);
-    let facts = Facts { operation, uri: &uri, headers: &headers, identity, peer, now, tags };
+    let (operation, now) = ("DeleteObjects", core.clock.wall());
+    let facts = Facts { operation, uri: &uri, headers: &headers, identity, peer, now, tags: None, listed: None };
     // Which keys are meant was not known when the request was judged: each is judged for itself.
     let situation = match identity.is_root() {
         true => None,
         false => Some(core.situation(&input.bucket).await?.1),
     };
     let bypassing = input.bypass_governance_retention.unwrap_or(false);
-    let may = |key: &str, version: Option<&str>| -> Result<bool, Fault> {
+    let may = |object: &ObjectIdentifier| -> Result<bool, Fault> {
         let Some(situation) = &situation else { return Ok(true) };
-        let wanted = Some(Wanted { key, version });
+        let wanted = Some(Wanted { key: &object.key, version: object.version_id.as_deref() });
+        let conditional = object.e_tag.is_some() || object.size.is_some() || object.last_modified_time.is_some();
         Ok(situation.allows(identity, &demands::DELETE, wanted, &facts)?.0
-            && (!bypassing || situation.allows(identity, &demands::BYPASS, wanted, &facts)?.0))
+            && (!bypassing || situation.allows(identity, &demands::BYPASS, wanted, &facts)?.0)
+            // Whoever hears whether a condition held knows something of what is there.
+            && (!conditional || situation.allows(identity, &demands::GET, wanted, &facts)?.0))
     };
     let bucket = core.bucket(&input.bucket).await?;
     let bypass = lock::bypass(Some(bypassing));
@@ -129,9 +132,7 @@ pub async fn delete_many(core: &Core, request: S3Request<DeleteObjectsInput>) ->
     for object in listed {
         match understood(&object) {
             Err(error) => report.failed(&object, error),
-            Ok(_) if !may(&object.key, object.version_id.as_deref())? => {
-                report.failed(&object, s3_error!(AccessDenied));
-            }
+            Ok(_) if !may(&object)? => report.failed(&object, s3_error!(AccessDenied)),
             Ok((key, version, conditions)) => {
                 if bytes + object.key.len() > PROPOSAL_KEY_BYTES_MAX {
                     report.propose(core, std::mem::take(&mut waiting)).await?;

@@ -114,6 +114,8 @@ fn wrong_dates_and_expiries_are_refused() {
         (&[("date", "")], "AccessDenied"),
         (&[("date", "Bad Date")], "AccessDenied"),
         (&[("x-amz-date", "Tue, 07 Jul 1950 21:53:04 GMT")], "AccessDenied"),
+        (&[("x-amz-date", "Tue, 07 Jul 2030 21:53:04 GMT")], "RequestTimeTooSkewed"),
+        (&[("x-amz-date", "Sat, 27 Mar 2007 19:36:42 GMT")], "ok"),
         (&[("date", DATE), ("date", DATE)], "InvalidRequest"),
     ] {
         assert_eq!(signed(dates), expected, "{dates:?}");

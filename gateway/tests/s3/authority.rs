@@ -207,6 +207,74 @@ async fn policies_allow_and_deny() {
 }
 
 #[tokio::test]
+async fn whether_a_key_is_there_is_told_to_whoever_may_list_it() {
+    let server = server().await;
+    let http = &server.http;
+    let condition = r#", "Condition": {"StringLike": {"s3:prefix": "public/*"}}"#;
+    put(http.ask("PUT", "/bucket?policy="), &policy("Allow", "\"*\"", "s3:ListBucket", "bucket", condition)).await.ok();
+    as_other(http, "GET", "/bucket?prefix=public%2F").await.ok();
+    as_other(http, "GET", "/bucket").await.refused(403, "AccessDenied");
+    for (target, status) in [("/bucket/public/never", 404), ("/bucket/never", 403), ("/bucket/k", 403)] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(as_other(http, method, target).await.status, status, "{method} {target}");
+        }
+    }
+    let but = r#", "Condition": {"StringNotLike": {"s3:prefix": "secret/*"}}"#;
+    put(http.ask("PUT", "/bucket?policy="), &policy("Allow", "\"*\"", "s3:ListBucket", "bucket", but)).await.ok();
+    as_other(http, "GET", "/bucket/secret/never").await.refused(403, "AccessDenied");
+    as_other(http, "GET", "/bucket/open/never").await.refused(404, "NoSuchKey");
+}
+
+#[tokio::test]
+async fn a_condition_of_a_write_is_for_whoever_may_read() {
+    let server = server().await;
+    let http = &server.http;
+    let allow = |actions: &str| policy("Allow", "\"*\"", actions, "bucket/*", "");
+    let tag = http.get("/bucket/k").await.ok().header("etag").to_owned();
+    let put_if = |tag: &str| other(http.ask("PUT", "/bucket/k")).header("if-match", tag).body("text");
+    let delete_if = |name: &'static str, value: &str| other(http.ask("DELETE", "/bucket/k")).header(name, value);
+    let listed = format!("<Delete><Object><Key>k</Key><ETag>{}</ETag></Object></Delete>", tag.replace('"', "&quot;"));
+    put(http.ask("PUT", "/bucket?policy="), &allow("s3:PutObject")).await.ok();
+    put_if(&tag).send().await.refused(403, "AccessDenied");
+    let absent = other(http.ask("PUT", "/bucket/k")).header("if-none-match", "*").body("text");
+    absent.send().await.refused(412, "PreconditionFailed");
+    put(http.ask("PUT", "/bucket?policy="), &allow("s3:DeleteObject")).await.ok();
+    for (name, value) in [("if-match", tag.as_str()), ("if-match", "\"x\""), ("x-amz-if-match-size", "4")] {
+        delete_if(name, value).send().await.refused(403, "AccessDenied");
+    }
+    let many = put(other(http.ask("POST", "/bucket?delete=")), &listed).await.ok();
+    assert_eq!(many.all("Code"), ["AccessDenied"]);
+    put(http.ask("PUT", "/bucket?policy="), &allow("s3:*")).await.ok();
+    put_if("\"x\"").send().await.refused(412, "PreconditionFailed");
+    put_if(&tag).send().await.ok();
+    delete_if("x-amz-if-match-size", "5").send().await.refused(412, "PreconditionFailed");
+    let many = put(other(http.ask("POST", "/bucket?delete=")), &listed).await.ok();
+    assert_eq!((many.all("Key"), many.all("Code").len()), (vec!["k".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn what_somebody_puts_into_the_bucket_of_another_is_shown_as_theirs() {
+    let server = server().await;
+    let http = &server.http;
+    let owner = http.get("/").await.ok().xml("ID").unwrap();
+    http.ask("PUT", "/bucket?acl=").header("x-amz-acl", "public-read-write").send().await.ok();
+    other(http.ask("PUT", "/bucket/theirs")).body("x").send().await.ok();
+    let begun = other(http.ask("POST", "/bucket/theirs?uploads=")).send().await.ok().xml("UploadId").unwrap();
+    for target in ["/bucket", "/bucket?list-type=2&fetch-owner=true", "/bucket?versions="] {
+        let page = http.get(target).await.ok();
+        assert_eq!(
+            (page.all("Key"), page.all("ID")),
+            (vec!["k".into(), "theirs".into()], vec![owner.clone(), other_id()])
+        );
+    }
+    for target in ["/bucket?uploads=".to_owned(), format!("/bucket/theirs?uploadId={begun}")] {
+        let page = http.get(&target).await.ok();
+        assert_eq!(page.all("ID"), [other_id(), other_id()], "{target}: who began it and who will own it");
+        assert_eq!(page.all("DisplayName"), vec![format!("user-{}", &other_id()[..8]); 2]);
+    }
+}
+
+#[tokio::test]
 async fn the_public_is_kept_out() {
     let server = server().await;
     let http = &server.http;
@@ -249,6 +317,32 @@ async fn where_the_owner_owns_all_lists_count_for_nothing() {
     as_nobody(http, "GET", "/bucket/k").await.refused(403, "AccessDenied");
     let refused = http.ask("PUT", "/bucket/k?acl=").header("x-amz-acl", "public-read").send().await;
     refused.refused(400, "AccessControlListNotSupported");
+    // Only what is so anyway may be said of an object, and nothing may be set.
+    let owner = http.get("/").await.ok().xml("ID").unwrap();
+    for (name, value, taken) in [
+        ("x-amz-acl", "bucket-owner-full-control", true),
+        ("x-amz-grant-full-control", &*format!("id={owner}"), true),
+        ("x-amz-acl", "private", false),
+        ("x-amz-acl", "bucket-owner-read", false),
+        ("x-amz-grant-full-control", &*format!("id={}", other_id()), false),
+        ("x-amz-grant-read", &*format!("id={owner}"), false),
+    ] {
+        let made = http.ask("PUT", "/bucket/new").header(name, value).body("x").send().await;
+        let begun = http.ask("POST", "/bucket/new?uploads=").header(name, value).send().await;
+        for answer in [made, begun] {
+            if taken {
+                answer.ok();
+            } else {
+                answer.refused(400, "AccessControlListNotSupported");
+            }
+        }
+        for target in ["/bucket?acl=", "/bucket/k?acl="] {
+            let set = http.ask("PUT", target).header(name, value).send().await;
+            set.refused(400, "AccessControlListNotSupported");
+        }
+    }
+    let told = http.get("/bucket/k?acl=").await.ok();
+    assert_eq!((told.all("ID"), told.all("Permission")), (vec![owner.clone(); 2], vec!["FULL_CONTROL".to_owned()]));
     put(http.ask("PUT", "/bucket?ownershipControls="), &controls("MadeUp")).await.refused(400, "MalformedXML");
     assert_eq!(http.delete("/bucket?ownershipControls=").await.status, 204);
     as_nobody(http, "GET", "/bucket/k").await.ok();

@@ -83,6 +83,42 @@ async fn a_signed_form_makes_the_object_it_describes() {
 }
 
 #[tokio::test]
+async fn a_policy_is_judged_on_the_key_that_is_made() {
+    let server = server().await;
+    let http = &server.http;
+    let send = async |conditions: &str, key: &str, name: &str| {
+        let policy =
+            policy(&format!(r#"[{{"bucket": "bucket"}}, {conditions}, ["starts-with", "$x-amz-meta-of", ""]]"#));
+        let signature = signer_v2::sign(SECRET_KEY, &policy);
+        let fields = [("key", key), ("x-amz-meta-of", "${filename}")];
+        post(http, "/bucket", form(&signed(&fields, &policy, &signature), name, b"x", "--")).await
+    };
+    let begins = r#"["starts-with", "$key", "foo"]"#;
+    assert_eq!(send(begins, "${filename}", "foo.txt").await.ok().status, 204);
+    assert_eq!(http.get("/bucket/foo.txt").await.ok().header("x-amz-meta-of"), "foo.txt");
+    send(begins, "${filename}", "bar.txt").await.refused(403, "AccessDenied");
+    send(r#"["starts-with", "$key", "${filename}"]"#, "${filename}", "bar.txt").await.refused(403, "AccessDenied");
+    send(r#"{"key": "foo"}"#, "${filename}", "").await.refused(400, "InvalidArgument");
+    http.get("/bucket/bar.txt").await.refused(404, "NoSuchKey");
+    server.check();
+}
+
+#[tokio::test]
+async fn a_form_that_asks_for_encryption_makes_nothing() {
+    let server = server().await;
+    let http = &server.http;
+    for name in ["x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"] {
+        let conditions = format!(r#"[{{"bucket": "bucket"}}, {{"key": "k"}}, ["starts-with", "${name}", ""]]"#);
+        let policy = policy(&conditions);
+        let signature = signer_v2::sign(SECRET_KEY, &policy);
+        let body = form(&signed(&[("key", "k"), (name, "AES256")], &policy, &signature), "f", b"x", "--");
+        post(http, "/bucket", body).await.refused(501, "NotImplemented");
+    }
+    http.get("/bucket/k").await.refused(404, "NoSuchKey");
+    server.check();
+}
+
+#[tokio::test]
 async fn files_of_every_length_arrive_whole() {
     let server = server().await;
     let http = &server.http;

@@ -18,7 +18,8 @@ const ALLOW: &str =
 
 fn facts<'r>(uri: &'r Uri, headers: &'r HeaderMap, identity: &'r Identity) -> Facts<'r> {
     let (peer, now) = (Some("10.1.2.3".parse().unwrap()), WallTime(1_767_268_800_000));
-    Facts { operation: "GetObject", uri, headers, identity, peer, now, tags: Some(vec![("team".into(), "a".into())]) }
+    let tags = Some(vec![("team".into(), "a".into())]);
+    Facts { operation: "GetObject", uri, headers, identity, peer, now, tags, listed: None }
 }
 
 fn effect(policy: &Policy, identity: &Identity, action: &str, resource: &str) -> Effect {
