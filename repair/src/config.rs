@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct RepairConfig {
     /// How long between two passes when nothing calls for one, at least.
     pub census_interval_min: Duration,
-    /// How many times as long as the last pass took, at least: a census never takes more than this share of the time,
+    /// How many times as long as the last census took, at least: a census never takes more than this share of the time,
     /// however much there is to count.
     pub census_rest_factor: u32,
     /// How long between two looks for garbage that has come due.
@@ -54,6 +54,7 @@ impl RepairConfig {
     pub fn for_dev() -> Self {
         Self {
             census_interval_min: Duration::from_secs(5),
+            census_rest_factor: 10,
             retry_delay: Duration::from_secs(1),
             drive_patience: Duration::from_secs(3),
             unheard_grace: Duration::from_secs(10),

@@ -36,8 +36,8 @@ use crate::supervise::{Standings, Supervision};
 /// between two looks at the rest, repair is not kept waiting by more.
 const RETIRE_PLANS: usize = 16;
 
-/// How many times as long as the last pass took it waits at least after one in which something was left: what cannot be
-/// done now should be done soon, and counting should still leave most of the time to others.
+/// How many times as long as the last census took it waits at least after a pass in which something was left: what cannot
+/// be done now should be done soon, and counting should still leave most of the time to others.
 const RETRY_REST_FACTOR: u32 = 4;
 
 /// The daemon of this process.
@@ -84,7 +84,8 @@ impl RepairDaemon {
             tasks.push(tokio::spawn(supervision.run()));
         }
         let (abandoning, wake_loop, stop_loop) = (Abandoning::default(), wake.clone(), stop.clone());
-        let looped = Loop { parts, stripes, config, wake: wake_loop, stop: stop_loop, abandoning };
+        let counting = Duration::ZERO;
+        let looped = Loop { parts, stripes, config, wake: wake_loop, stop: stop_loop, abandoning, counting };
         tasks.push(tokio::spawn(looped.run()));
         Self { wake, stop, tasks, client }
     }
@@ -163,9 +164,13 @@ struct Loop {
     wake: Arc<Notify>,
     stop: CancellationToken,
     abandoning: Abandoning,
+    /// How long the last census took. The pass around it may have waited for a log without a leader, which is no reason
+    /// to let a hundred times as long go by before the next look.
+    counting: Duration,
 }
 
 /// What follows a pass.
+#[derive(Debug)]
 enum Next {
     /// Something was done: look again whether it helped.
     Again,
@@ -196,14 +201,13 @@ impl Loop {
                     }
                 }
             }
-            let began = self.parts.clock.elapsed();
             next = self.pass(&mut reported).await.unwrap_or_else(|error| {
                 self.failed(&error);
                 Next::Retry
             });
-            let took = self.parts.clock.elapsed().since(began);
-            rest = self.config.census_interval_min.max(took * self.config.census_rest_factor);
-            retry = self.config.retry_delay.max(took * RETRY_REST_FACTOR);
+            tracing::debug!(?next, counting = ?self.counting, "a pass has ended");
+            rest = self.config.census_interval_min.max(self.counting * self.config.census_rest_factor);
+            retry = self.config.retry_delay.max(self.counting * RETRY_REST_FACTOR);
         }
     }
 
@@ -249,7 +253,10 @@ impl Loop {
         let confirmed = confirm(&view, &parts.drives, reported, self.config.drive_patience).await?;
         let (now, config) = (parts.clock.wall(), &self.config);
         let scope = Scope { drives: &parts.drives, damaged: &confirmed.damaged, now, config };
-        let census = census::take(&view, scope).await?;
+        let began = parts.clock.elapsed();
+        let census = census::take(&view, scope).await;
+        self.counting = parts.clock.elapsed().since(began);
+        let census = census?;
         let mut redundancy = census.redundancy.clone();
         redundancy.as_of_index = Some(view.index());
         redundancy.as_of = Some(parts.clock.wall());
