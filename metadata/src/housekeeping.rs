@@ -44,12 +44,21 @@ pub(crate) async fn keep_house(node: Arc<Node>) {
         };
         // A leader of a new term counts from zero.
         let mut expiry = Expiry::default();
+        let look = node.config.sessions.term / LOOKS_PER_TERM;
         while node.raft.leads() && node.raft.leadership().borrow().term == term {
-            end_silent(&node, &mut expiry).await;
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return,
-                () = tokio::time::sleep(node.config.sessions.term / LOOKS_PER_TERM) => {}
+                () = async {
+                    if is_heard(&node, look).await {
+                        end_silent(&node, &mut expiry).await;
+                    }
+                } => {}
+            }
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(look) => {}
                 changed = leadership.changed() => if changed.is_err() { return },
             }
         }
@@ -94,6 +103,16 @@ async fn sweep(node: &Node) -> bool {
             false
         }
     }
+}
+
+/// Whether a majority hears this leader, and everything that was acknowledged before is applied here. Where it is not so,
+/// renewals do not reach it either, and an end that it proposed would wait in its log for the day on which they do.
+async fn is_heard(node: &Node, patience: Duration) -> bool {
+    let heard = async {
+        let index = node.raft.read_index().await.ok()?;
+        node.applied.watch().wait_for(|applied| *applied >= index).await.ok().map(drop)
+    };
+    tokio::time::timeout(patience, heard).await.is_ok_and(|heard| heard.is_some())
 }
 
 async fn end_silent(node: &Node, expiry: &mut Expiry) {

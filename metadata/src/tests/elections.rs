@@ -97,6 +97,29 @@ fn who_was_cut_off_does_not_depose_the_leader() {
 }
 
 #[test]
+fn two_minutes_without_a_quorum_end_no_session() {
+    Cluster::run(81, async |cluster| {
+        cluster.form(3).await;
+        let mut clients = Vec::new();
+        for machine in 0..3 {
+            clients.push(cluster.node(machine).client(SessionKind::Gateway).await.unwrap());
+        }
+        let before: Vec<_> = clients.iter().map(Client::session).collect();
+        let reigned = reign(cluster).await;
+        cluster.net.weather(Weather { lost: 1000, ..CALM });
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!(cluster.node(reigned.0).status().part(), Part::Leads, "nobody tells it otherwise");
+        cluster.net.weather(CALM);
+        for client in &clients {
+            insist(cluster, client, "a", 1).await;
+        }
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        let after: Vec<_> = clients.iter().map(Client::session).collect();
+        assert_eq!(before, after, "a session that was renewed when it could be goes on");
+    });
+}
+
+#[test]
 fn a_leader_that_was_replaced_answers_nothing_old() {
     for seed in 72..80 {
         Cluster::run(seed, async |cluster| {
