@@ -39,6 +39,7 @@ use crate::error::RepairError;
 use crate::meter::Redundancy;
 use crate::plan::{Orphan, Plan, Reshape};
 use crate::reshape::{Fitting, Judgement};
+use crate::sightings::Sightings;
 
 /// How many stripes or chunks are read at a time.
 const PAGE: usize = 1024;
@@ -79,15 +80,20 @@ pub struct Scope<'a> {
     pub damaged: &'a BTreeSet<(StripeId, u8)>,
     /// What the calendar says.
     pub now: WallTime,
+    /// For how long drives were seen to be as they are.
+    pub sightings: &'a Sightings,
     /// How long a drive may take for one page, and stripes may be what does not fit.
     pub config: &'a RepairConfig,
 }
 
 /// Reads everything once.
 pub async fn take(rows: &(impl RowSource + Sync), scope: Scope<'_>) -> Result<Census, RepairError> {
-    let Scope { drives, damaged, now, config } = scope;
+    let Scope { drives, damaged, now, sightings, config } = scope;
     let standard = standard(rows)?;
-    let states = drive_states(rows)?;
+    let mut states = drive_states(rows)?;
+    for (&drive, row) in &mut states {
+        row.changed = sightings.changed(drive, row, now);
+    }
     let mut holders: BTreeMap<DriveId, Holder> = states
         .iter()
         .filter(|(_, row)| matches!(row.state, DriveState::Active | DriveState::Draining))

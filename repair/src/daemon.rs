@@ -30,6 +30,7 @@ use crate::faults::{FaultQueue, WAITING_MAX};
 use crate::lease::{self, Leadership};
 use crate::meter::Meter;
 use crate::plan::{self, Plan};
+use crate::sightings::Sightings;
 use crate::supervise::{Standings, Supervision};
 
 /// How many plans of retirements are followed at a time. The deletion of an object of 10,000 parts is some forty of them;
@@ -84,8 +85,8 @@ impl RepairDaemon {
             tasks.push(tokio::spawn(supervision.run()));
         }
         let (abandoning, wake_loop, stop_loop) = (Abandoning::default(), wake.clone(), stop.clone());
-        let counting = Duration::ZERO;
-        let looped = Loop { parts, stripes, config, wake: wake_loop, stop: stop_loop, abandoning, counting };
+        let (counting, sightings) = (Duration::ZERO, Sightings::default());
+        let looped = Loop { parts, stripes, config, wake: wake_loop, stop: stop_loop, abandoning, sightings, counting };
         tasks.push(tokio::spawn(looped.run()));
         Self { wake, stop, tasks, client }
     }
@@ -164,6 +165,7 @@ struct Loop {
     wake: Arc<Notify>,
     stop: CancellationToken,
     abandoning: Abandoning,
+    sightings: Sightings,
     /// How long the last census took. The pass around it may have waited for a log without a leader, which is no reason
     /// to let a hundred times as long go by before the next look.
     counting: Duration,
@@ -252,7 +254,9 @@ impl Loop {
         let view = parts.client.read().await?;
         let confirmed = confirm(&view, &parts.drives, reported, self.config.drive_patience).await?;
         let (now, config) = (parts.clock.wall(), &self.config);
-        let scope = Scope { drives: &parts.drives, damaged: &confirmed.damaged, now, config };
+        self.sightings.look(&census::drive_states(&view)?, parts.clock.elapsed());
+        let (drives, sightings) = (&parts.drives, &self.sightings);
+        let scope = Scope { drives, damaged: &confirmed.damaged, now, sightings, config };
         let began = parts.clock.elapsed();
         let census = census::take(&view, scope).await;
         self.counting = parts.clock.elapsed().since(began);

@@ -12,7 +12,8 @@
 //! - [`plan`]: what is to be done, as data; a plan runs twice without harm
 //! - [`supervise`]: which drives are declared lost because their nodes are dead, and which come back
 //! - [`lease`]: which daemon acts for all
-//! - [`reshape`]: which stripes are to have the geometry that fits the drives, and when
+//! - [`reshape`]: which stripes are to have the geometry that fits the drives, and when; [`sightings`]: for how long these have been
+//!   as they are, should a calendar have been wrong
 //! - [`execute`]: one file for each way to act: move a position, re-encode stripes, pack what stands in the metadata,
 //!   collect garbage, abandon and retire manifests, condemn an orphan
 //! - [`faults`]: what readers reported, bounded, between two passes; [`confirm`]: which of it is damage
@@ -34,6 +35,7 @@ pub mod lease;
 pub mod meter;
 pub mod plan;
 pub mod reshape;
+pub mod sightings;
 pub mod supervise;
 
 pub use config::RepairConfig;

@@ -6,8 +6,10 @@
 //! ```
 //!
 //! - [`machine`]: a disk, clocks, and the lives of a node; [`power`] and [`clock`] are what it has of its own
+//! - [`accidents`]: stories that are told and not drawn
 //! - [`faults`]: what goes wrong; [`workload`]: what is asked for; [`watch`]: what must hold meanwhile
 
+pub mod accidents;
 mod clock;
 mod faults;
 mod machine;
@@ -219,6 +221,21 @@ impl World {
             self.site.network.set_faults(Faults { delay: Duration::ZERO..=late, ..Faults::default() });
             self.form().await;
         }
+        let faults = async {
+            for _ in 0..mix.faults {
+                let (pause, kind) = self.draw(|chance| mix.next(chance));
+                sleep(pause).await;
+                self.fault(kind).await;
+                assert!(panics::first().is_empty(), "a task has panicked: {}", panics::first());
+            }
+            self.stop_faults().await;
+        };
+        self.at_work(faults).await;
+    }
+
+    /// All machines run, clients are at work and everything is watched while a story is told. In the end everything that must
+    /// hold is looked at.
+    async fn at_work(&self, told: impl Future<Output = ()>) {
         self.machines.iter().for_each(|machine| machine.start());
         let customers = (0..CLIENTS).map(|number| {
             let chance = StdRng::seed_from_u64(self.draw(|chance| chance.random()));
@@ -227,13 +244,7 @@ impl World {
         let customers = join_all(customers);
         let story = async {
             self.within(SERVING, "all serve at first", self.all_serve()).await;
-            for _ in 0..mix.faults {
-                let (pause, kind) = self.draw(|chance| mix.next(chance));
-                sleep(pause).await;
-                self.fault(kind).await;
-                assert!(panics::first().is_empty(), "a task has panicked: {}", panics::first());
-            }
-            self.stop_faults().await;
+            told.await;
             let began = Instant::now();
             self.within(SERVING, "all serve after the faults", self.all_serve()).await;
             self.note(&format!("all serve after {:?}", began.elapsed()));

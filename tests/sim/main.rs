@@ -16,7 +16,7 @@ mod world;
 
 use rand::RngExt;
 
-use seeds::Seeds;
+use seeds::{Seeds, on_own_stack};
 use world::World;
 
 /// Lives of one simulation: starts that end in a crash or a stop.
@@ -63,6 +63,16 @@ fn what_was_acknowledged_survives_every_seed() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     [7, 8].into_iter().for_each(|seed| must_repeat(seed, simulate));
+}
+
+#[test]
+fn a_leader_whose_calendar_was_ten_years_ahead_leaves_no_trace_but_dates() {
+    on_own_stack(cluster::accidents::a_leader_ten_years_ahead);
+}
+
+#[test]
+fn two_minutes_without_a_quorum_end_no_session() {
+    on_own_stack(cluster::accidents::two_minutes_without_a_quorum);
 }
 
 #[test]

@@ -60,7 +60,8 @@ impl Seeds {
     }
 }
 
-fn on_own_stack(run: impl FnOnce() + Send) {
+/// Runs one simulation where there is room for it.
+pub fn on_own_stack(run: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, run).unwrap();
         if thread.join().is_err() {

@@ -133,7 +133,8 @@ fn world() -> (MapRows, Vec<Names>) {
 
 fn run(rows: &MapRows, drives: &Drives) -> Census {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let scope = Scope { drives, damaged: &BTreeSet::new(), now: WallTime(1), config: &RepairConfig::default() };
+    let (damaged, sightings, config) = (BTreeSet::new(), Sightings::default(), RepairConfig::default());
+    let scope = Scope { drives, damaged: &damaged, now: WallTime(1), sightings: &sightings, config: &config };
     runtime.block_on(take(rows, scope)).unwrap()
 }
 

@@ -14,6 +14,7 @@ use cairn_repair::RepairConfig;
 use cairn_repair::census::{self, Scope};
 use cairn_repair::execute::reshape::reshape;
 use cairn_repair::plan::{Plan, Reshape, batches, check};
+use cairn_repair::sightings::Sightings;
 
 use crate::world::{World, run};
 
@@ -22,7 +23,8 @@ async fn plan(world: &World) -> Plan {
     let view = world.client.read().await.unwrap();
     let config = RepairConfig::for_dev();
     let now = WallTime(world.clock.wall().0 + 3_600_000);
-    let scope = Scope { drives: &world.drives.drives, damaged: &BTreeSet::new(), now, config: &config };
+    let (damaged, sightings) = (BTreeSet::new(), Sightings::default());
+    let scope = Scope { drives: &world.drives.drives, damaged: &damaged, now, sightings: &sightings, config: &config };
     let plan = census::take(&view, scope).await.unwrap().plan;
     check(&plan).unwrap();
     plan
