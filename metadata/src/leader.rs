@@ -256,6 +256,7 @@ mod tests {
             MemberChange::Learn { member: 9, node: NodeId(4) },
             MemberChange::Seat { member: 9 },
             MemberChange::Leave { member: 9 },
+            MemberChange::Unseat { member: 9 },
         ] {
             let request = ChangeRequest { to: 7, change };
             assert_eq!(ChangeRequest::from_body(&request.to_body()).unwrap(), request);

@@ -4,6 +4,7 @@
 //! ```text
 //! admit   rows: an id           -> Raft: is sent the log
 //! seat    rows: its runs count  -> Raft: caught up, votes
+//! unseat                           Raft: votes no more, is sent the log
 //! dismiss Raft: takes part no more -> rows: counts no more
 //! ```
 //! In this order those whose runs count are never fewer than those who vote, so garbage waits rather too long than too
@@ -41,6 +42,12 @@ impl Client {
                 other => Err(unexpected(&other)),
             }
         })
+    }
+
+    /// Takes a member's vote and leaves it the log. Its runs go on counting, as those of one that may be given its vote
+    /// back.
+    pub fn unseat(&self, member: u64) -> BoxFuture<'_, Result<(), ChangeError>> {
+        Box::pin(change(self.node(), MemberChange::Unseat { member }))
     }
 
     /// Takes a member out, voting or not. To be asked of another node, as long as there is one: a member that takes part no

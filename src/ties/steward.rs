@@ -3,7 +3,8 @@
 //!
 //! - The number of voters is the largest odd one up to `2m + 1` and up to the nodes that may vote, and five at most. A
 //!   failure never lowers it: a dead voter keeps its seat until another node can take it.
-//! - The new one votes before the old one leaves.
+//! - The new one votes before the old one leaves. If the old one is back before it has left, there is one too many, and the
+//!   last that was seated gives its vote up: it goes on following the log.
 //! - An id is dismissed once its node goes by a later one, so that nothing is kept for it. Not one that is later than what
 //!   the node is known to go by: it may just have been given, and the news of it is slower than the log.
 
@@ -61,6 +62,8 @@ struct Node {
 enum Step {
     /// A member gets a vote.
     Seat(u64),
+    /// A member gives up its vote.
+    Unseat(u64),
     /// A member takes part no more.
     Dismiss(u64),
 }
@@ -117,6 +120,12 @@ fn next(seen: &Seen<'_>) -> Option<Step> {
     if let Some(dead) = dead.filter(|_| voters.len() > wanted) {
         return Some(Step::Dismiss(dead.member));
     }
+    // Only while all of them are there: a failure never lowers the number of voters.
+    let all_there = voters.iter().all(|voter| voter.node == seen.me || standing(&voter.node) == Standing::Alive);
+    if voters.len() > wanted && all_there {
+        let others = voters.iter().filter(|voter| voter.node != seen.me);
+        return others.map(|voter| voter.member).max().map(Step::Unseat);
+    }
     if voters.len() < wanted || (dead.is_some() && voters.len() == wanted) {
         let seated = |node: &NodeId| voters.iter().any(|voter| voter.node == *node);
         let free =
@@ -159,6 +168,7 @@ pub async fn look_after(
         let Some(step) = next(&Seen::new(&status.members, me, standard.m(), &heard)) else { continue };
         let done = match step {
             Step::Seat(member) => stop.run_until_cancelled(client.seat(member)).await,
+            Step::Unseat(member) => stop.run_until_cancelled(client.unseat(member)).await,
             Step::Dismiss(member) => stop.run_until_cancelled(client.dismiss(member)).await,
         };
         match done {
@@ -229,6 +239,18 @@ mod tests {
         assert_eq!(step(&list, &nodes, 2), Some(Step::Dismiss(30)));
         list.remove(2);
         assert_eq!(step(&list, &nodes, 2), None);
+    }
+
+    #[test]
+    fn a_dead_voter_that_is_back_before_it_has_left_keeps_its_seat() {
+        let (list, mut nodes) = (members(6, 6), alive(6));
+        assert_eq!(step(&list, &nodes, 2), Some(Step::Unseat(60)), "six vote, and all are there");
+        nodes.get_mut(&NodeId(3)).unwrap().standing = Standing::Suspect;
+        assert_eq!(step(&list, &nodes, 2), None, "nobody gives up a vote while one does not answer");
+        nodes.get_mut(&NodeId(3)).unwrap().standing = Standing::Dead;
+        assert_eq!(step(&list, &nodes, 2), Some(Step::Dismiss(30)));
+        let led_by_the_last = Seen { members: &list, me: NodeId(6), parity: 2, nodes: alive(6) };
+        assert_eq!(next(&led_by_the_last), Some(Step::Unseat(50)), "whoever leads keeps its own");
     }
 
     #[test]

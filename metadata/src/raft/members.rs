@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! (admitted, an id) --Learn--> learner, is sent the log --Seat, once caught up--> voter --Leave--> (nobody)
+//!                                       ^-----------------Unseat------------------+
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,13 @@ pub enum MemberChange {
     /// A member votes from now on, in place of any other member of its node. It must have caught up.
     #[n(1)]
     Seat {
+        /// Which one.
+        #[n(0)]
+        member: u64,
+    },
+    /// A member is sent the log as before, and votes no more.
+    #[n(3)]
+    Unseat {
         /// Which one.
         #[n(0)]
         member: u64,
@@ -109,6 +117,8 @@ impl Raft {
     pub(crate) async fn change_members(&self, change: MemberChange, patience: Duration) -> Result<(), ChangeRefused> {
         let members = self.members();
         let known = |id: u64| members.iter().find(|status| status.member == id);
+        // Whoever gives up a vote alone is still sent the log.
+        let retain = matches!(change, MemberChange::Unseat { .. });
         let change = match change {
             MemberChange::Learn { member, .. } if known(member).is_some() => return Ok(()),
             MemberChange::Learn { .. } if members.len() >= MEMBERS_MAX => {
@@ -133,13 +143,18 @@ impl Raft {
                     ChangeMembers::RemoveVoters(replaced),
                 ])
             }
+            MemberChange::Unseat { member } => match known(member) {
+                Some(status) if status.votes => ChangeMembers::RemoveVoters(BTreeSet::from([member])),
+                Some(_) => return Ok(()),
+                None => return Err(unknown(member)),
+            },
             MemberChange::Leave { member } => match known(member) {
                 None => return Ok(()),
                 Some(status) if status.votes => ChangeMembers::RemoveVoters(BTreeSet::from([member])),
                 Some(_) => ChangeMembers::RemoveNodes(BTreeSet::from([member])),
             },
         };
-        match self.raft.change_membership(change, false).await {
+        match self.raft.change_membership(change, retain).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => Err(match error {
                 ChangeMembershipError::InProgress(_) => ChangeRefused::Refused("another change is under way".into()),

@@ -37,6 +37,27 @@ fn a_member_that_does_not_vote_serves_clients() {
 }
 
 #[test]
+fn a_voter_that_is_unseated_follows_and_may_be_seated_again() {
+    Cluster::run(26, async |cluster| {
+        let client = cluster.form(3).await;
+        let fourth = cluster.join(&client).await;
+        let member = cluster.machines[fourth].member;
+        let there = cluster.node(fourth).client(SessionKind::Gateway).await.unwrap();
+        for round in 0..3 {
+            client.seat(member).await.unwrap();
+            client.unseat(member).await.unwrap();
+            client.unseat(member).await.unwrap();
+            there.propose(vec![write("a", round)]).await.unwrap();
+            assert_eq!(value_of(&there.read().await.unwrap(), "a"), Some(round));
+            let members = cluster.node(cluster.leader().await).status().members;
+            assert_eq!(members.iter().filter(|status| status.votes).count(), 3);
+            assert!(members.iter().any(|status| status.member == member && !status.votes));
+        }
+        assert!(matches!(client.unseat(member + 1).await, Err(ChangeError::Refused(_))), "nobody has that id");
+    });
+}
+
+#[test]
 fn members_change_from_any_node_while_others_write() {
     Cluster::run(21, async |cluster| {
         let client = cluster.form(3).await;
