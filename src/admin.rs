@@ -2,17 +2,21 @@
 //! anything here is called.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_cluster::{Members, Pool, Profile};
-use cairn_core::Drives;
+use cairn_core::{Clock, Drives};
 use cairn_gateway::admin::AdminApi;
-use cairn_metadata::{Client, MetadataNode};
+use cairn_metadata::{ChangeError, Client, MetadataNode};
 use cairn_repair::{FaultQueue, Leadership, Meter};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::audit::{Audits, Subjects};
+use crate::log::{self, answer::LogFault};
+use crate::raft;
 use crate::status::{self, Sources, Status, nodes};
 use crate::ties::steward::Me;
 use crate::ties::telling;
@@ -35,6 +39,10 @@ pub struct Admin {
     pub meter: Meter,
     /// What readers reported.
     pub faults: Arc<FaultQueue>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Audits that were begun here.
+    pub audits: Audits,
     /// Who else there is, where there can be anybody.
     pub outlook: Option<Outlook>,
 }
@@ -79,6 +87,48 @@ impl Admin {
         self.own_status().await
     }
 
+    /// A page of the log.
+    async fn log(&self, query: &str) -> (StatusCode, Bytes) {
+        let asked = match log::Asked::from_query(query) {
+            Ok(asked) => asked,
+            Err(error) => return json(StatusCode::BAD_REQUEST, &Failure { error }),
+        };
+        match log::answer::answer(&self.node, &self.client, &asked).await {
+            Ok(page) => json(StatusCode::OK, &page),
+            Err(error @ LogFault::Question(_)) => json(StatusCode::BAD_REQUEST, &Failure { error: error.to_string() }),
+            Err(error) => json(StatusCode::SERVICE_UNAVAILABLE, &Failure { error: error.to_string() }),
+        }
+    }
+
+    /// How an audit is doing.
+    async fn audit(&self, query: &str) -> (StatusCode, Bytes) {
+        let number = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(found, _)| *found == name)?.1.parse::<u64>().ok()
+        };
+        let wait = Duration::from_secs(number("wait").unwrap_or(0)).min(log::WAIT_MAX);
+        match self.audits.follow(number("id").unwrap_or(0), wait).await {
+            Some(begun) => json(StatusCode::OK, &begun),
+            None => {
+                let error = "there is no such audit: it was begun before this process, or another one since".to_owned();
+                json(StatusCode::NOT_FOUND, &Failure { error })
+            }
+        }
+    }
+
+    /// Changes who takes part in the log, or who leads it.
+    async fn change_members(&self, query: &str) -> (StatusCode, Bytes) {
+        let Some(change) = raft::Change::from_query(query) else {
+            let error = "one of lead=, add= and remove= is asked for, with a member's id".to_owned();
+            return json(StatusCode::BAD_REQUEST, &Failure { error });
+        };
+        match raft::change(&self.node, &self.client, self.outlook.as_ref(), change).await {
+            Ok(status) => json(StatusCode::OK, &status),
+            Err(error @ ChangeError::Refused(_)) => json(StatusCode::CONFLICT, &Failure { error: error.to_string() }),
+            Err(error) => json(StatusCode::SERVICE_UNAVAILABLE, &Failure { error: error.to_string() }),
+        }
+    }
+
     /// The status as this node itself knows it.
     pub async fn own_status(&self) -> Result<Status, String> {
         let view = self.client.read().await.map_err(|error| error.to_string())?;
@@ -98,12 +148,23 @@ impl Admin {
 
 #[async_trait::async_trait]
 impl AdminApi for Admin {
-    async fn call(&self, method: &Method, path: &str, _query: &str, _body: Bytes) -> (StatusCode, Bytes) {
+    async fn call(&self, method: &Method, path: &str, query: &str, _body: Bytes) -> (StatusCode, Bytes) {
         match (method, path) {
             (&Method::GET, "status") => match self.status().await {
                 Ok(status) => json(StatusCode::OK, &status),
                 Err(error) => json(StatusCode::SERVICE_UNAVAILABLE, &Failure { error }),
             },
+            (&Method::GET, "log") => self.log(query).await,
+            (&Method::POST, "audit") => {
+                let (client, drives, clock) = (self.client.clone(), self.drives.clone(), self.clock.clone());
+                match self.audits.begin(Subjects { client, drives, clock }, query == "physical=1") {
+                    Ok(begun) => json(StatusCode::ACCEPTED, &begun),
+                    Err(error) => json(StatusCode::CONFLICT, &Failure { error }),
+                }
+            }
+            (&Method::GET, "audit") => self.audit(query).await,
+            (&Method::GET, "raft") => json(StatusCode::OK, &raft::look(&self.node)),
+            (&Method::POST, "raft") => self.change_members(query).await,
             _ => json(StatusCode::NOT_FOUND, &Failure { error: format!("nothing answers {method} {path}") }),
         }
     }

@@ -48,11 +48,34 @@ pub enum AskError {
     },
 }
 
-/// Asks one after the other until one answers. Whoever refuses has answered; a node without a majority has not.
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Whether something is to be done, and not only looked at.
+    pub does: bool,
+    /// The path of the admin API.
+    pub path: &'a str,
+    /// The query: encoded, sorted by name, every name with an `=`; empty for none.
+    pub query: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// One that changes nothing.
+    pub fn get(path: &'a str, query: &'a str) -> Self {
+        Self { does: false, path, query }
+    }
+}
+
+/// Asks for a path, one after the other until one answers.
 pub async fn any(targets: &[Target], path: &str, clock: &dyn Clock) -> Result<Bytes, AskError> {
+    one_of(targets, Question::get(path, ""), clock).await
+}
+
+/// Asks one after the other until one answers. Whoever refuses has answered; a node without a majority has not.
+pub async fn one_of(targets: &[Target], question: Question<'_>, clock: &dyn Clock) -> Result<Bytes, AskError> {
     let mut last = None;
     for target in targets {
-        match get(target, path, clock).await {
+        match ask(target, question, clock).await {
             Err(error @ (AskError::Silent { .. } | AskError::Refused { status: 500.., .. })) => last = Some(error),
             answer => return answer,
         }
@@ -61,18 +84,21 @@ pub async fn any(targets: &[Target], path: &str, clock: &dyn Clock) -> Result<By
     Err(last.unwrap_or_else(nobody))
 }
 
-/// Asks for a path of the admin API and returns the body.
-pub async fn get(target: &Target, path: &str, clock: &dyn Clock) -> Result<Bytes, AskError> {
+/// Asks one server and returns the body.
+pub async fn ask(target: &Target, question: Question<'_>, clock: &dyn Clock) -> Result<Bytes, AskError> {
+    let Question { does, path, query } = question;
     let endpoint = target.endpoint.trim_end_matches('/').to_owned();
     let address = || AskError::Address(endpoint.clone());
-    let uri: hyper::Uri = format!("{endpoint}{path}").parse().map_err(|_| address())?;
+    let uri: hyper::Uri =
+        format!("{endpoint}{path}{}{query}", if query.is_empty() { "" } else { "?" }).parse().map_err(|_| address())?;
     if uri.scheme_str() != Some("http") {
         return Err(address());
     }
+    let method = if does { hyper::Method::POST } else { hyper::Method::GET };
     let host = uri.authority().ok_or_else(address)?.as_str().to_owned();
-    let asked = signature::Request { method: "GET", host: &host, path, query: "", has_body: false };
+    let asked = signature::Request { method: method.as_str(), host: &host, path, query, has_body: false };
     let signed = signature::sign(asked, &target.credentials, clock.wall());
-    let mut request = hyper::Request::get(uri);
+    let mut request = hyper::Request::builder().method(method).uri(uri);
     for (name, value) in signed {
         request = request.header(name, value);
     }

@@ -181,6 +181,8 @@ impl Assembly {
             open: own.opened().to_vec(),
             meter: meter.clone(),
             faults: faults.clone(),
+            clock: parts.clock.clone(),
+            audits: Default::default(),
             outlook,
         });
         if let Some(ties) = &ties {

@@ -49,6 +49,20 @@ pub enum Command {
         after_help = "Examples:\n  cairn node --config /etc/cairn/node.toml --form    # the first node of a cluster, once\n  cairn node --config /etc/cairn/node.toml\n  cairn node ls --dir ./cairn-data"
     )]
     Node(NodeArgs),
+    /// Recompute the ledger from everything there is, and say what does not balance.
+    ///
+    /// Counts every object, version, chunk and reference at one index of the log, on the server and while it serves, and
+    /// compares that with the counts that each operation has kept. With `--physical`, also with what the drives say they hold.
+    ///
+    /// Exit code: 0 when everything balances, 3 when something does not or could not be compared, 1 when nobody answers.
+    #[command(after_help = "Examples:\n  cairn audit\n  cairn audit --physical --json")]
+    Audit(AuditArgs),
+    /// Look at the members of the log, or hand the lead over.
+    #[command(subcommand)]
+    Raft(RaftCommand),
+    /// Read the log: every change, who asked for it, and what came of it.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Put a load on any S3 server and say how fast it is.
     ///
     /// Works in a bucket of its own and removes it in the end. Exit code: 0, or 1 when an operation failed or something was
@@ -89,6 +103,76 @@ pub enum NodeCommand {
 pub enum DriveCommand {
     /// List the drives: state, what they hold, what is free, how fast they answer, how far the scrub is.
     Ls(AdminArgs),
+}
+
+/// What is audited.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Which server is asked.
+    #[command(flatten)]
+    pub server: AdminArgs,
+    /// Compare with what the drives hold, too.
+    #[arg(long)]
+    pub physical: bool,
+}
+
+/// What can be asked of the members of the log.
+///
+/// The leader sees to it by itself that as many nodes vote as the data needs, and replaces those that are gone. Which nodes may
+/// vote stands in their files: one without the role `metadata` never does.
+#[derive(Debug, Subcommand)]
+pub enum RaftCommand {
+    /// List the members: who leads, who votes, how far each is.
+    Status(AdminArgs),
+    /// Give a member a vote, once it has caught up.
+    Add(RaftChangeArgs),
+    /// Take a member out of the log for good. Its id is never given again; its node, should it come back, gets another one.
+    ///
+    /// Refused while its node is alive and may vote: it would be given a vote again.
+    Remove(RaftChangeArgs),
+    /// Have the leader hand the lead to another voter, and wait until it has.
+    Transfer(RaftChangeArgs),
+}
+
+/// Which member is meant.
+#[derive(Debug, Args)]
+pub struct RaftChangeArgs {
+    /// The member's id, as `cairn raft status` shows it.
+    #[arg(value_name = "MEMBER")]
+    pub member: u64,
+    /// Which server is asked.
+    #[command(flatten)]
+    pub server: AdminArgs,
+}
+
+/// What can be asked of the log.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Print changes, oldest first: index, time, who asked, what, and whether it was refused.
+    ///
+    /// The log goes back seven days, or a GiB, or a twentieth of a drive, whichever is less. What is about one bucket is
+    /// found by its name or its id; buckets that had the same name one after the other are all meant.
+    #[command(
+        after_help = "Examples:\n  cairn log tail                               # the last hundred entries\n  cairn log tail --from 0 --json               # all that is kept, a JSON document a line\n  cairn log tail --follow --bucket photos"
+    )]
+    Tail(LogTailArgs),
+}
+
+/// Which changes are printed.
+#[derive(Debug, Args)]
+pub struct LogTailArgs {
+    /// Which server is asked.
+    #[command(flatten)]
+    pub server: AdminArgs,
+    /// Begin with this entry [default: the last hundred].
+    #[arg(long, value_name = "INDEX")]
+    pub from: Option<u64>,
+    /// Go on with what comes, until interrupted.
+    #[arg(long)]
+    pub follow: bool,
+    /// Only what is about one bucket.
+    #[arg(long, value_name = "NAME|ID")]
+    pub bucket: Option<String>,
 }
 
 /// How a development server is run.

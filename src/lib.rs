@@ -12,17 +12,23 @@
 //! - [`assembly`]: the roles of one process, started in order and stopped in reverse; [`ties`]: what ties it to other nodes
 //! - [`admin`]: what a running server answers to `cairn status` and others; [`status`]: the answer itself
 //! - [`ask`]: asking a running server; [`show`]: what a person sees
+//! - [`audit`]: whether the ledger balances; [`raft`]: the members of the log
+//! - [`log`]: the log for people, who asked for what; [`calendar`]: how moments are written
 //! - [`bench`]: a load on any S3 server, which the crate `cairn-bench` makes
 //! - [`credentials`]: the root key
 
 pub mod admin;
 pub mod ask;
 pub mod assembly;
+pub mod audit;
 pub mod bench;
+pub mod calendar;
 pub mod cli;
 pub mod credentials;
 pub mod dev;
+pub mod log;
 pub mod node;
+pub mod raft;
 pub mod show;
 pub mod status;
 pub mod ties;

@@ -1,22 +1,25 @@
 //! The `cairn` command: parses, runs, and turns every failure into one line and an exit code.
 //!
 //! Exit codes: 0 done, 1 failed (of `bench`, also a load of which a part failed), 2 a command line that makes no sense, 3
-//! `status` found less than full redundancy.
+//! `status` found less than full redundancy, or `audit` something that does not balance.
 
 use std::process::ExitCode;
 
 use cairn::ask::{self, Target};
-use cairn::cli::{AdminArgs, Cli, Command, DriveCommand, NodeArgs, NodeCommand};
+use cairn::cli::{
+    AdminArgs, Cli, Command, DriveCommand, LogCommand, NodeArgs, NodeCommand, RaftChangeArgs, RaftCommand,
+};
+use cairn::raft::{self, Change};
 use cairn::status::Status;
-use cairn::{bench, dev, node, show};
+use cairn::{audit, bench, dev, log, node, show};
 use cairn_core::clock::SystemClock;
 use clap::Parser;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code of `status` when redundancy is not full.
-const NOT_FULLY_REDUNDANT: u8 = 3;
+/// The exit code of `status` when redundancy is not full, and of `audit` when something does not balance.
+const NOT_AS_IT_SHOULD_BE: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -51,21 +54,48 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => {
             let status = status(&args)?;
             print(&args, &status, show::status(&status))?;
-            Ok(if status.fully_redundant { ExitCode::SUCCESS } else { ExitCode::from(NOT_FULLY_REDUNDANT) })
+            Ok(if status.fully_redundant { ExitCode::SUCCESS } else { ExitCode::from(NOT_AS_IT_SHOULD_BE) })
         }
         Command::Drive(DriveCommand::Ls(args)) => {
             let drives = status(&args)?.drives;
             print(&args, &drives, show::drives_in_detail(&drives))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Log(LogCommand::Tail(args)) => {
+            asking()?.block_on(log::tail::run(&args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Audit(args) => {
+            let report = asking()?.block_on(audit::command::run(&args))?;
+            print(&args.server, &report, audit::command::show(&report))?;
+            Ok(if report.balanced { ExitCode::SUCCESS } else { ExitCode::from(NOT_AS_IT_SHOULD_BE) })
+        }
+        Command::Raft(RaftCommand::Status(args)) => {
+            let status = asking()?.block_on(raft::command::status(&args))?;
+            print(&args, &status, raft::command::show(&status))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Raft(RaftCommand::Add(args)) => raft(&args, Change::Add(args.member)),
+        Command::Raft(RaftCommand::Remove(args)) => raft(&args, Change::Remove(args.member)),
+        Command::Raft(RaftCommand::Transfer(args)) => raft(&args, Change::Lead(args.member)),
         Command::Bench(args) => bench::run(&args),
     }
 }
 
+fn raft(args: &RaftChangeArgs, change: Change) -> anyhow::Result<ExitCode> {
+    let status = asking()?.block_on(raft::command::change(&args.server, change))?;
+    print(&args.server, &status, raft::command::show(&status))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For a command that asks a server and waits.
+fn asking() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 fn status(args: &AdminArgs) -> anyhow::Result<Status> {
     let targets = Target::find(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(ask::any(&targets, cairn::admin::STATUS_PATH, &*SystemClock::start()))?;
+    let answer = asking()?.block_on(ask::any(&targets, cairn::admin::STATUS_PATH, &*SystemClock::start()))?;
     Ok(serde_json::from_slice(&answer)?)
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_core::{Clock, ClusterId};
-use cairn_metadata::{Client, query};
+use cairn_metadata::{Client, authorship, query};
 use http::{HeaderMap, Uri};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::dto::CopySource;
@@ -109,9 +109,13 @@ impl Access {
             Some(credentials) => credentials.access_key.clone(),
             None => match cx.extensions_mut().get::<Caller>() {
                 Some(caller) => caller.access_key.clone(),
-                None => return Ok(Identity::Anonymous),
+                None => {
+                    authorship::sign("");
+                    return Ok(Identity::Anonymous);
+                }
             },
         };
+        authorship::sign(&access_key);
         let row = self.keys.row(&access_key).await?.ok_or_else(|| s3_error!(InvalidAccessKeyId))?;
         let id = if row.root { self.owner.clone() } else { user_id(self.cluster, &access_key) };
         Ok(Identity::User { id, access_key, root: row.root })

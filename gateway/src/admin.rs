@@ -62,6 +62,7 @@ impl S3Route for AdminRoute {
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
         let denied = || s3_error!(AccessDenied);
         let credentials = request.credentials.as_ref().ok_or_else(denied)?;
+        cairn_metadata::authorship::sign(&credentials.access_key);
         let row = self.keys.row(&credentials.access_key).await?.ok_or_else(denied)?;
         if row.root { Ok(()) } else { Err(s3_error!(AccessDenied, "The administration is for root keys.")) }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_core::Clock;
-use cairn_metadata::Client;
+use cairn_metadata::{Client, authorship};
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, StatusCode, Version, header, request};
 use s3s::auth::S3Auth;
@@ -108,7 +108,7 @@ impl Service {
     }
 
     fn answer_boxed(&self, request: Request<Body>, watch: Arc<BodyWatch>) -> BoxFuture<'_, HttpResponse> {
-        Box::pin(self.answer_watched(request, watch))
+        Box::pin(authorship::of_request(self.answer_watched(request, watch)))
     }
 
     async fn answer_watched(&self, request: Request<Body>, watch: Arc<BodyWatch>) -> HttpResponse {

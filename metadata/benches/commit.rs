@@ -5,6 +5,8 @@
 //! CAIRN_BENCH_DIR=/mnt/disk cargo bench ...               elsewhere
 //! ```
 
+mod node;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -12,21 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cairn_core::clock::SystemClock;
-use cairn_core::entropy::SystemEntropy;
-use cairn_core::{BucketId, BucketName, ClusterId, DriveId, ExtentId, Geometry, NodeId, ObjectKey};
-use cairn_journal::files::real::RealFiles;
+use cairn_core::{BucketId, ExtentId};
+use cairn_machine::Outcome;
 use cairn_machine::batch::FUNCTION_VERSION;
-use cairn_machine::operation::{Conditions, NewContent, NewDrive, NewExtent, NewPlace};
-use cairn_machine::rows::object::{Attributes, ContentHeaders, Etag};
-use cairn_machine::rows::profile::ProfileId;
+use cairn_machine::operation::{NewExtent, NewPlace};
 use cairn_machine::rows::session::SessionKind;
-use cairn_machine::{Operation, Outcome};
-use cairn_metadata::{Client, MetadataNode, NodeConfig};
-use cairn_oplog::{LogDrive, LogIdentity, LogRecord, OpLog, Options, Shell, VoterId};
-use cairn_rows::{RowsOptions, SledOverlays};
+use cairn_metadata::{Client, MetadataNode};
+use cairn_oplog::LogRecord;
+use node::COPIES;
 
-const COPIES: usize = 3;
 /// A lone object of 4 KiB travels in its commit; of a crowd only the names do.
 const OBJECT_BYTES: [usize; 2] = [4096, 64];
 const ROUND: Duration = Duration::from_secs(3);
@@ -55,57 +51,10 @@ fn bare(dir: &Path) {
     report("bare write and fdatasync of 8 KiB", &mut times);
 }
 
-async fn start(dir: &Path) -> (MetadataNode, OpLog) {
-    let clock = SystemClock::start();
-    let entropy = SystemEntropy::shared();
-    let files = RealFiles::shared();
-    let mut drives = Vec::new();
-    let mut run_directories = Vec::new();
-    for n in 0..COPIES as u64 {
-        let dir = dir.join(format!("d{n}"));
-        let runs = dir.join("runs");
-        std::fs::create_dir_all(&runs).expect("a directory");
-        run_directories.push(runs);
-        drives.push(LogDrive { id: DriveId(n), dir, files: files.clone() });
-    }
-    let node = NodeId(1);
-    let identity = LogIdentity { cluster: ClusterId(1), node, voter: VoterId(1) };
-    let mut options = Options::new(clock.clone());
-    options.copies_wanted = COPIES as u8;
-    let (log, recovered) =
-        OpLog::open(drives, identity, options, entropy.clone(), Shell::Thread).await.expect("the log opens");
-    let overlays = SledOverlays::discard_and_open(dir.join("overlay")).expect("sled opens");
-    let rows = RowsOptions { files, overlays: Arc::new(overlays), entropy: entropy.clone(), cache_bytes: 16 << 20 };
-    let config = NodeConfig::new(node, 1, run_directories, COPIES);
-    let metadata =
-        MetadataNode::start(config, log.clone(), recovered, rows, clock, entropy).await.expect("the node starts");
-    let form = Operation::Form {
-        cluster: ClusterId(1),
-        node,
-        zone: String::new(),
-        drives: (0..COPIES as u64).map(|n| NewDrive { id: DriveId(n), weight: 1, label: String::new() }).collect(),
-        standard: Geometry::new(2, 1).expect("two and one"),
-        access_key: "root".into(),
-        sealed_secret: vec![1].into(),
-        voter: 1,
-    };
-    metadata.form(form).await.expect("it forms");
-    metadata.ready().await.expect("it is ready");
-    (metadata, log)
-}
-
 async fn measure(dir: &Path) {
-    let (node, log) = start(dir).await;
+    let (node, log) = node::start(dir).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
-    let create = Operation::CreateBucket {
-        name: BucketName::new("bench").expect("a name"),
-        owner: "root".into(),
-        lock: None,
-        acl: None,
-    };
-    let [Outcome::BucketCreated(bucket)] = client.propose(vec![create]).await.expect("an answer")[..] else {
-        panic!("no bucket");
-    };
+    let bucket = node::bucket(&client, "bench").await;
 
     for bytes in OBJECT_BYTES {
         // In turns, so that both meet the same noise. A start would not know what to make of this record; there is none.
@@ -148,25 +97,7 @@ async fn put(client: &Client, bucket: BucketId, key: &str, bytes: usize) {
         length: bytes as u32,
         place: NewPlace::Here(vec![7; bytes].into()),
     };
-    let put = Operation::PutObject {
-        bucket,
-        key: ObjectKey::new(key).expect("a key"),
-        attributes: Attributes {
-            size: bytes as u64,
-            etag: Etag { md5: [7; 16], parts: None },
-            profile: ProfileId::STANDARD,
-            headers: ContentHeaders::default(),
-            metadata: Vec::new(),
-            checksum: None,
-            tags: None,
-            upload: None,
-            lock: None,
-            acl: None,
-        },
-        content: NewContent::Extents(vec![extent]),
-        conditions: Conditions::default(),
-        session: client.session(),
-    };
+    let put = node::put(bucket, key, extent, client.session());
     let outcomes = client.propose(vec![put]).await.expect("an answer");
     assert!(matches!(outcomes[..], [Outcome::Put { .. }]), "{outcomes:?}");
 }
@@ -202,10 +133,11 @@ async fn crowd(node: &MetadataNode, client: &Client, bucket: BucketId, clients: 
     let entries = after.last_index.0 - before.last_index.0;
     let groups = after.log.groups - before.log.groups;
     println!(
-        "{clients:>4} clients: {:>8.0} commits/s, {:.1} proposals an entry, {:.0} groups/s, runs {} of {} MiB, failure {:?}",
+        "{clients:>4} clients: {:>8.0} commits/s, {:.1} proposals an entry, {:.0} groups/s, {:.4} groups a commit, runs {} of {} MiB, failure {:?}",
         times.len() as f64 / seconds,
         times.len() as f64 / entries as f64,
         groups as f64 / seconds,
+        groups as f64 / times.len() as f64,
         after.rows.runs,
         after.rows.run_bytes >> 20,
         after.failure,

@@ -5,13 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use cairn_core::{LogIndex, WallTime};
-use cairn_machine::Table;
+use cairn_machine::{Outcome, Table};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::CutPolicy;
 use crate::follow::{Receiver, Sender};
 use crate::raft::{AppliedState, KeptMembership, Position};
+use crate::refusals::{Refusals, Refused};
 
 /// What is applied at the moment. One task changes it; everyone may look.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Applied {
 struct Inner {
     state: AppliedState,
     pressure: Pressure,
+    refusals: Refusals,
     /// How often other rows have taken the place of these.
     replaced: u64,
 }
@@ -57,13 +59,15 @@ pub(crate) struct Step<'a> {
     pub(crate) time: Option<WallTime>,
     /// The membership that it brought.
     pub(crate) membership: Option<KeptMembership>,
+    /// What came of its operations.
+    pub(crate) outcomes: &'a [Vec<Outcome>],
 }
 
 impl Applied {
     /// What the newest mark says is in the runs.
     pub(crate) fn new(state: AppliedState, policy: CutPolicy) -> Self {
         let index = state.last.map_or(LogIndex(0), |last| LogIndex(last.index));
-        let inner = Inner { state, pressure: Pressure::default(), replaced: 0 };
+        let inner = Inner { state, pressure: Pressure::default(), refusals: Refusals::behind(index), replaced: 0 };
         Self { inner: Mutex::new(inner), index: Sender::new(index), policy, cut_wanted: Notify::new() }
     }
 
@@ -86,6 +90,11 @@ impl Applied {
         *self.index.borrow()
     }
 
+    /// What of an entry was refused; none where that is not known.
+    pub(crate) fn refused(&self, index: LogIndex) -> Option<Refused> {
+        self.inner().refusals.of(index)
+    }
+
     /// Follows where the rows are.
     pub(crate) fn watch(&self) -> Receiver<LogIndex> {
         self.index.subscribe()
@@ -97,6 +106,7 @@ impl Applied {
         let step = change()?;
         let index = LogIndex(step.position.index);
         inner.state.take(&step);
+        inner.refusals.take(index, step.outcomes);
         let was_due = self.policy.is_due(&inner.pressure);
         let had_garbage = inner.pressure.garbage_since.is_some();
         inner.pressure.take(&step);
@@ -118,6 +128,7 @@ impl Applied {
         assert!(inner.state.last < state.last, "rows are not taken back");
         inner.state = state;
         inner.pressure = Pressure::default();
+        inner.refusals = Refusals::behind(index);
         inner.replaced += 1;
         drop(inner);
         self.index.replace(index);

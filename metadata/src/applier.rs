@@ -73,7 +73,7 @@ impl Applier {
             if index > LogIndex(0) {
                 self.rows.apply(index, &effects).map_err(|error| rows_failed(index, &error))?;
             }
-            Ok(Step { position, entry_bytes, effects: &effects, time, membership })
+            Ok(Step { position, entry_bytes, effects: &effects, time, membership, outcomes: &outcomes })
         })?;
         Ok(outcomes)
     }

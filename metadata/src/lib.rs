@@ -19,6 +19,7 @@
 //! - `members`: who takes part, and how that changes; `receiving`: the runs that a leader sends to who lacks its log
 //! - `raft`: the one room that knows openraft: its log store, its state machine, its network, what is kept as bytes
 //! - `applier`, `applied`: one entry after the other becomes rows; what else is known at an index
+//! - [`MetadataNode::read_log`] (`reading`): the log itself, for people; `refusals`: what of it had no effect; [`authorship`]: who asked
 //! - `runs`: when a run is cut, and in which order things are said and removed; `history`: what is kept of the log
 //! - `housekeeping`, `expiry`: the end of sessions whose process is gone
 //! - `session`: request numbers, tickets and views of one session; `session::marks` decides what it may publish
@@ -39,6 +40,7 @@
 
 mod applied;
 mod applier;
+pub mod authorship;
 mod calendar;
 mod client;
 mod config;
@@ -55,7 +57,9 @@ mod peers;
 mod propose;
 pub mod query;
 mod raft;
+mod reading;
 mod receiving;
+mod refusals;
 mod runs;
 mod session;
 mod status;
@@ -72,6 +76,8 @@ pub use error::{ChangeError, NodeFailure, ProposeError, ReadError, StartError};
 pub use node::MetadataNode;
 pub use peers::{NoPeers, PeerCall, PeerError, Peers};
 pub use raft::{FormatError, MemberStatus};
+pub use reading::{LogContent, LogEntry, LogPage, LogReadError};
+pub use refusals::Refused;
 pub use session::WriteTicket;
 pub use status::{MetadataStatus, Part};
 pub use view::View;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_core::{Clock, Entropy, LogIndex, SessionId};
@@ -50,7 +51,7 @@ pub(crate) struct Inner {
     pub(crate) tasks: Tasks,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    log: OpLog,
+    pub(crate) log: OpLog,
     newest: NewestMark,
     keeper: Arc<KeeperReport>,
     /// The sessions that this process has begun, whatever became of them: 8 bytes for each start of a client.
@@ -300,6 +301,27 @@ impl MetadataNode {
     /// the first word; the status shows it.
     pub fn transfer_lead(&self, to: u64) -> BoxFuture<'_, Result<(), ChangeError>> {
         Box::pin(async move { self.inner.raft.transfer(to).await.map_err(ChangeError::Unavailable) })
+    }
+
+    /// The same, and waits until that one leads. Refuses where this node does not lead, or that one does not vote.
+    pub async fn hand_lead(&self, to: u64, patience: Duration) -> Result<(), ChangeError> {
+        let raft = &self.inner.raft;
+        if !raft.leads() {
+            return Err(ChangeError::Refused("this member does not lead".into()));
+        }
+        if !raft.members().iter().any(|status| status.member == to && status.votes) {
+            return Err(ChangeError::Refused(format!("member {to} does not vote")));
+        }
+        if to == raft.id() {
+            return Ok(());
+        }
+        self.transfer_lead(to).await?;
+        let mut leadership = raft.leadership();
+        match tokio::time::timeout(patience, leadership.wait_for(|known| known.leader == Some(to))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ChangeError::Unavailable("the metadata node has stopped".into())),
+            Err(_) => Err(ChangeError::Unavailable(format!("member {to} does not lead within {patience:?}"))),
+        }
     }
 
     /// Waits until the node fails. A process whose node has failed should end: a restart is the way on.

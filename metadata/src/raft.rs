@@ -36,8 +36,8 @@ use tokio::time::Instant;
 
 pub use format::FormatError;
 pub(crate) use format::{
-    AppliedState, CHECKPOINTS_MAX, Checkpoint, ENTRY_HEAD_BYTES, Kept, KeptMembership, MEMBERS_MAX, Mark, Position,
-    begin_entry,
+    AppliedState, CHECKPOINTS_MAX, Checkpoint, ENTRY_HEAD_BYTES, Kept, KeptEntry, KeptMembership, MEMBERS_MAX, Mark,
+    Position, begin_entry, kept_entry,
 };
 pub(crate) use install::{Installer, Offer, OfferReply};
 pub(crate) use log_store::OpenError;

@@ -5,6 +5,7 @@
 mod cluster;
 mod history;
 mod kill;
+mod log;
 mod lost_drives;
 mod starting;
 mod workload;

@@ -19,6 +19,7 @@ use cairn_machine::operation::{ChosenPart, Conditions, Operation};
 use cairn_machine::rows::object::{Checksum, ChecksumKind, Etag, ObjectRow};
 use cairn_machine::rows::upload::UploadRow;
 use cairn_machine::{Outcome, Refusal};
+use cairn_metadata::authorship::carried;
 use cairn_metadata::{View, query};
 use http::{HeaderMap, header};
 use md5::{Digest as _, Md5};
@@ -127,7 +128,7 @@ pub async fn complete(
     let completion = Completion::understood(request.input, &request.headers)?;
     let core = Arc::clone(core);
     // A task of its own: a client that vanishes now must not leave it undecided.
-    let completed = tokio::spawn(async move { completion.carry_out(&core).await });
+    let completed = tokio::spawn(carried(async move { completion.carry_out(&core).await }));
     completed.await.map_err(|error| Fault::Unknown(error.to_string()))?
 }
 

@@ -17,6 +17,7 @@ use cairn_core::{BucketId, ObjectKey, VersionId, WallTime};
 use cairn_machine::operation::{ByteRange, NewContent, Operation};
 use cairn_machine::rows::object::{Attributes, Checksum, ChecksumKind, Content, Etag};
 use cairn_machine::{Outcome, Refusal, RowError};
+use cairn_metadata::authorship::carried;
 use cairn_metadata::{Client, View, query};
 use futures::TryStreamExt;
 use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
@@ -113,7 +114,7 @@ impl Copy {
         names::copied_checksum(&part.checksum, &mut result);
         let core = Arc::clone(core);
         // A task of its own: a client that vanishes now must not leave it undecided.
-        let committed = tokio::spawn(async move { part.commit(&core).await });
+        let committed = tokio::spawn(carried(async move { part.commit(&core).await }));
         let modified = committed.await.map_err(|error| Fault::Unknown(error.to_string()))??;
         result.last_modified = Some(names::timestamp(modified));
         Ok(UploadPartCopyOutput {

@@ -20,6 +20,7 @@ use cairn_core::units::{KIB, MIB, STRIPE_EXTENTS_MAX};
 use cairn_machine::operation::{NewContent, NewExtent, NewPlace};
 use cairn_machine::rows::here::HereLedgerRow;
 use cairn_machine::{Outcome, Refusal, Row};
+use cairn_metadata::authorship;
 use cairn_placement::{Packing, PendingExtent, Stripes};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -71,6 +72,7 @@ pub struct SmallObject {
 #[derive(Debug)]
 struct Arrival {
     object: SmallObject,
+    author: Option<Arc<str>>,
     reply: oneshot::Sender<Result<Outcome, Fault>>,
 }
 
@@ -99,7 +101,7 @@ impl Packer {
     pub async fn put(&self, object: SmallObject) -> Result<Outcome, Fault> {
         assert!((1..=PACKED_BYTES_MAX).contains(&(object.data.len() as u64)), "only small objects are packed");
         let (reply, answer) = oneshot::channel();
-        if self.queue.send(Arrival { object, reply }).await.is_err() {
+        if self.queue.send(Arrival { object, author: authorship::author(), reply }).await.is_err() {
             return Err(Fault::Unavailable("the packer has stopped".into()));
         }
         answer.await.map_err(|_| Fault::Unknown("a flush broke off".into()))?
@@ -173,11 +175,13 @@ impl Gathered {
     async fn carry_out(self, stripes: &Stripes) {
         let mut replies = Vec::with_capacity(self.arrivals.len());
         let mut objects = Vec::with_capacity(self.arrivals.len());
-        for Arrival { object, reply } in self.arrivals {
+        let mut authors = Vec::with_capacity(self.arrivals.len());
+        for Arrival { object, author, reply } in self.arrivals {
             replies.push(reply);
             objects.push(object);
+            authors.push(author);
         }
-        match store(stripes, objects).await {
+        match authorship::of_each(authors, store(stripes, objects)).await {
             Ok(outcomes) => {
                 // Who no longer waits is not missed: the object is there, and says so when it is asked for.
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {

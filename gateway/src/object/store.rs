@@ -13,6 +13,7 @@ use std::sync::Arc;
 use cairn_machine::Outcome;
 use cairn_machine::operation::NewContent;
 use cairn_machine::rows::object::{Checksum, Etag};
+use cairn_metadata::authorship::carried;
 
 use super::large;
 use super::packer::{PACKED_BYTES_MAX, SmallObject};
@@ -108,7 +109,7 @@ async fn streamed(
     let purpose = purpose(streamed.size, etag, checksum.clone());
     let stripes = Arc::clone(&core.stripes);
     // A task of its own: the body is complete, and a client that vanishes now must not leave it undecided.
-    let committed = tokio::spawn(async move { streamed.commit(&stripes, to, purpose).await });
+    let committed = tokio::spawn(carried(async move { streamed.commit(&stripes, to, purpose).await }));
     let outcome = committed.await.map_err(|error| Fault::Unknown(error.to_string()))??;
     Ok(Stored { outcome, etag, checksum })
 }

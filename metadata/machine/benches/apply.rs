@@ -34,7 +34,11 @@ impl Log {
         self.number += u64::from(request);
         let number = self.number;
         let request = request.then_some(RequestId { session: SESSION, number, lowest_unanswered: number });
-        Batch { function: FUNCTION_VERSION, time: WallTime(1), proposals: vec![Proposal { request, operations }] }
+        Batch {
+            function: FUNCTION_VERSION,
+            time: WallTime(1),
+            proposals: vec![Proposal { request, operations, authors: None }],
+        }
     }
 
     fn apply(&mut self, batch: &Batch) -> Vec<Outcome> {
@@ -189,7 +193,10 @@ fn measure(c: &mut Criterion) {
     let entry = |proposals: Vec<Vec<Operation>>| Batch {
         function: FUNCTION_VERSION,
         time: WallTime(1),
-        proposals: (400..).zip(proposals).map(|(n, operations)| Proposal { request: number(n), operations }).collect(),
+        proposals: (400..)
+            .zip(proposals)
+            .map(|(n, operations)| Proposal { request: number(n), operations, authors: None })
+            .collect(),
     };
     case("64 new keys, one stripe", entry(vec![shared(bucket, OBJECTS, 1 << 30)]));
     case("64 keys overwritten, one stripe", entry(vec![shared(bucket, 640, 1 << 30)]));

@@ -42,6 +42,42 @@ pub struct Proposal {
     /// What it asks for.
     #[n(1)]
     pub operations: Vec<Operation>,
+    /// On whose behalf, where somebody outside asked. It decides nothing: it is there for whoever reads the log.
+    #[n(2)]
+    pub authors: Option<Vec<Author>>,
+}
+
+/// The most bytes of an author's name: an access key's id has fewer.
+pub const AUTHOR_BYTES_MAX: usize = 128;
+
+/// Somebody who asked for operations of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Author {
+    /// From which operation of the proposal on, until the next author's first.
+    #[n(0)]
+    pub first: u16,
+    /// The access key that signed the request; empty where nobody signed it. None for what the server did by itself.
+    #[n(1)]
+    pub key: Option<String>,
+}
+
+impl Author {
+    /// Whether a list of authors is one that a proposal of so many operations may have.
+    pub fn are_sound(authors: &[Self], operations: usize) -> bool {
+        let rising = authors.windows(2).all(|pair| pair[0].first < pair[1].first);
+        let within = authors.iter().all(|author| usize::from(author.first) < operations);
+        let short = |author: &Self| author.key.as_ref().is_none_or(|key| key.len() <= AUTHOR_BYTES_MAX);
+        !authors.is_empty() && rising && within && authors.iter().all(short)
+    }
+}
+
+impl Proposal {
+    /// On whose behalf an operation was asked for.
+    pub fn author(&self, operation: usize) -> Option<&str> {
+        let authors = self.authors.as_deref().unwrap_or_default();
+        let begun = authors.iter().take_while(|author| usize::from(author.first) <= operation);
+        begun.last()?.key.as_deref()
+    }
 }
 
 /// The number of a session's request.

@@ -84,4 +84,4 @@ pub fn check(rows: &(impl RowSource + ?Sized)) -> Result<Vec<Violation>, RowErro
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,7 +11,7 @@
 //! - [`rows`]: what there is, one file for each kind; [`row`]: how a row becomes bytes; [`source`]: where rows are read
 //! - [`operation`]: what can happen; [`batch`]: what an entry of the log carries; [`outcome`]: what is answered
 //! - [`apply`](mod@apply): what then happens, one file for each family of operations
-//! - [`check`]: the invariants, recomputed from all rows
+//! - [`check`]: the invariants, recomputed from all rows; [`audit`]: the ledger, recomputed in steps
 //!
 //! Words:
 //! - **effect**: a row that an entry changed, or that went; **outcome**: what an operation is answered
@@ -22,6 +22,7 @@
 //! Deliberately not here: raising the function's version, giving up uploads that nobody completes.
 
 pub mod apply;
+pub mod audit;
 pub mod batch;
 pub mod check;
 pub mod operation;
@@ -31,7 +32,7 @@ pub mod rows;
 pub mod source;
 
 pub use apply::{Applied, ApplyError, apply, due_until};
-pub use batch::{Batch, FUNCTION_VERSION, InvalidBatch, Proposal, RequestId};
+pub use batch::{Author, Batch, FUNCTION_VERSION, InvalidBatch, Proposal, RequestId};
 pub use operation::{Conditions, Operation};
 pub use outcome::{Outcome, Refusal};
 pub use row::{Row, Table};

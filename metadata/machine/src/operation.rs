@@ -11,6 +11,7 @@
 
 mod condition;
 mod content;
+mod description;
 mod new_drive;
 
 use cairn_core::geometry::Geometry;
@@ -36,6 +37,7 @@ use crate::rows::upload::{UploadChecksum, UploadId};
 
 pub use condition::{Conditions, EtagCondition, VersionChoice};
 pub use content::{ByteRange, ChosenPart, NewContent, NewExtent, NewPlace};
+pub use description::Description;
 pub use new_drive::NewDrive;
 
 pub use crate::batch::{Batch, FUNCTION_VERSION, PROPOSAL_OPERATIONS_MAX, Proposal, RequestId};

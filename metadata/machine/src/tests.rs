@@ -514,7 +514,10 @@ fn every_outcome() -> Vec<(&'static str, Outcome)> {
 
 fn batch_of(operations: Vec<Operation>) -> Batch {
     let request = Some(RequestId { session: SessionId(5), number: 41, lowest_unanswered: 40 });
-    let proposals = vec![Proposal { request, operations }, Proposal { request: None, operations: vec![] }];
+    let proposals = vec![
+        Proposal { request, operations, authors: None },
+        Proposal { request: None, operations: vec![], authors: None },
+    ];
     Batch { function: FUNCTION_VERSION, time: WallTime(1_700_000_000_123), proposals }
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use cairn_core::WallTime;
 use cairn_machine::Operation;
 use cairn_machine::batch::PROPOSAL_OPERATIONS_MAX;
-use cairn_machine::{FUNCTION_VERSION, RequestId};
+use cairn_machine::{Author, FUNCTION_VERSION, RequestId};
 use minicbor::encode::Write as _;
 use minicbor::{Encode, Encoder};
 
@@ -18,11 +18,15 @@ pub(super) const PROPOSAL_BYTES_MAX: usize = 1024 * 1024;
 /// What each proposal adds to an entry beside its operations, at most.
 const PROPOSAL_FRAME_BYTES: usize = 40;
 
-/// A proposal's operations, as CBOR.
+/// What an author adds beside the key's id, at most.
+const AUTHOR_FRAME_BYTES: usize = 8;
+
+/// A proposal's operations, as CBOR, and on whose behalf they come.
 #[derive(Debug)]
 pub(super) struct EncodedOperations {
     bytes: Bytes,
     count: usize,
+    authors: Option<Vec<Author>>,
 }
 
 impl EncodedOperations {
@@ -34,11 +38,12 @@ impl EncodedOperations {
         if count > PROPOSAL_OPERATIONS_MAX || length > PROPOSAL_BYTES_MAX {
             return Err(ProposeError::TooLarge { operations: count, bytes: length });
         }
-        Ok(Self { bytes: bytes.into(), count })
+        let authors = crate::authorship::authors_of(operations);
+        Ok(Self { bytes: bytes.into(), count, authors })
     }
 
     /// What another node has encoded. It is read once, so that nothing stands in the log that no voter can apply.
-    pub(super) fn from_peer(bytes: Bytes) -> Result<Self, String> {
+    pub(super) fn from_peer(bytes: Bytes, authors: Option<Vec<Author>>) -> Result<Self, String> {
         if bytes.len() > PROPOSAL_BYTES_MAX {
             return Err(format!("operations of {} bytes", bytes.len()));
         }
@@ -48,7 +53,10 @@ impl EncodedOperations {
             return Err("bytes behind the operations".into());
         }
         match operations.len() {
-            count @ 1..=PROPOSAL_OPERATIONS_MAX => Ok(Self { bytes, count }),
+            count if authors.as_ref().is_some_and(|authors| !Author::are_sound(authors, count)) => {
+                Err("authors that make no sense".into())
+            }
+            count @ 1..=PROPOSAL_OPERATIONS_MAX => Ok(Self { bytes, count, authors }),
             count => Err(format!("{count} operations")),
         }
     }
@@ -63,9 +71,16 @@ impl EncodedOperations {
         self.count
     }
 
+    /// On whose behalf they come.
+    pub(super) fn authors(&self) -> Option<&Vec<Author>> {
+        self.authors.as_ref()
+    }
+
     /// How many bytes it adds to an entry, at most.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.len() + PROPOSAL_FRAME_BYTES
+        let of = |author: &Author| author.key.as_ref().map_or(0, String::len) + AUTHOR_FRAME_BYTES;
+        let authors: usize = self.authors.iter().flatten().map(of).sum();
+        self.bytes.len() + authors + PROPOSAL_FRAME_BYTES
     }
 }
 
@@ -82,9 +97,12 @@ pub(super) fn batch_entry<'a>(
         time.encode(&mut encoder, &mut ())?;
         encoder.array(proposals.len() as u64)?;
         for (request, operations) in proposals {
-            encoder.array(2)?;
+            encoder.array(if operations.authors.is_some() { 3 } else { 2 })?;
             request.encode(&mut encoder, &mut ())?;
             encoder.writer_mut().write_all(&operations.bytes).map_err(minicbor::encode::Error::write)?;
+            if let Some(authors) = &operations.authors {
+                authors.encode(&mut encoder, &mut ())?;
+            }
         }
         Ok(())
     })();
@@ -95,6 +113,7 @@ pub(super) fn batch_entry<'a>(
 #[cfg(test)]
 mod tests {
     use cairn_core::{LogIndex, SessionId};
+    use cairn_machine::batch::AUTHOR_BYTES_MAX;
     use cairn_machine::{Batch, Proposal};
 
     use super::*;
@@ -108,10 +127,20 @@ mod tests {
     #[test]
     fn an_entry_is_an_encoded_batch() {
         let requests = [None, Some(RequestId { session: SessionId(7), number: 70_000, lowest_unanswered: 3 })];
+        let author = |n: usize| Author { first: 0, key: [None, Some("key".to_owned())][n % 2].clone() };
         for count in [0, 1, 2, 30] {
-            let proposals: Vec<_> =
-                (0..count).map(|n| Proposal { request: requests[n % 2], operations: renewals(n as u64 * 3) }).collect();
-            let encoded: Vec<_> = proposals.iter().map(|p| EncodedOperations::encode(&p.operations).unwrap()).collect();
+            let proposals: Vec<_> = (0..count)
+                .map(|n| Proposal {
+                    request: requests[n % 2],
+                    operations: renewals(n as u64 * 3),
+                    authors: (n % 3 == 1).then(|| vec![author(n)]),
+                })
+                .collect();
+            let encode = |p: &Proposal| {
+                let encoded = EncodedOperations::encode(&p.operations).unwrap();
+                EncodedOperations { authors: p.authors.clone(), ..encoded }
+            };
+            let encoded: Vec<_> = proposals.iter().map(encode).collect();
             let time = WallTime(1_700_000_000_000);
             let pairs = proposals.iter().map(|p| p.request).zip(&encoded);
             let entry = batch_entry(time, pairs, 0);
@@ -124,15 +153,28 @@ mod tests {
     #[test]
     fn what_another_node_sends_is_read_before_it_is_believed() {
         let sent = EncodedOperations::encode(&renewals(3)).unwrap();
-        let read = EncodedOperations::from_peer(sent.encoded().clone()).unwrap();
-        assert_eq!((read.bytes, read.count), (sent.bytes.clone(), 3));
+        let read = |bytes: Bytes| EncodedOperations::from_peer(bytes, None);
+        let whole = read(sent.encoded().clone()).unwrap();
+        assert_eq!((whole.bytes, whole.count), (sent.bytes.clone(), 3));
         for end in 0..sent.bytes.len() {
-            assert!(EncodedOperations::from_peer(sent.bytes.slice(..end)).is_err(), "{end} bytes");
+            assert!(read(sent.bytes.slice(..end)).is_err(), "{end} bytes");
         }
         let more = [&sent.bytes[..], &[0]].concat();
-        assert!(EncodedOperations::from_peer(more.into()).is_err());
-        assert!(EncodedOperations::from_peer(Bytes::from_static(&[0x80])).is_err(), "nothing to do");
-        assert!(EncodedOperations::from_peer(vec![0; PROPOSAL_BYTES_MAX + 1].into()).is_err());
+        assert!(read(more.into()).is_err());
+        assert!(read(Bytes::from_static(&[0x80])).is_err(), "nothing to do");
+        assert!(read(vec![0; PROPOSAL_BYTES_MAX + 1].into()).is_err());
+        let author = |first, length| Author { first, key: Some("k".repeat(length)) };
+        for (authors, sound) in [
+            (vec![author(0, 20)], true),
+            (vec![author(0, AUTHOR_BYTES_MAX), author(2, 0)], true),
+            (vec![], false),
+            (vec![author(3, 1)], false),
+            (vec![author(0, AUTHOR_BYTES_MAX + 1)], false),
+            (vec![author(1, 1), author(1, 1)], false),
+        ] {
+            let read = EncodedOperations::from_peer(sent.encoded().clone(), Some(authors.clone()));
+            assert_eq!(read.is_ok(), sound, "{authors:?}");
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_core::NodeId;
-use cairn_machine::RequestId;
 use cairn_machine::batch::PROPOSAL_OPERATIONS_MAX;
+use cairn_machine::{Author, RequestId};
 use minicbor::{Decode, Encode};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -36,7 +36,7 @@ struct Bundle {
 }
 
 /// One proposal of a bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 struct Item {
     /// The session's request; none for what needs no session.
     #[n(0)]
@@ -44,6 +44,9 @@ struct Item {
     /// How long its operations are.
     #[n(1)]
     bytes: u32,
+    /// On whose behalf it comes.
+    #[n(2)]
+    authors: Option<Vec<Author>>,
 }
 
 impl Message for Bundle {
@@ -103,7 +106,7 @@ pub(super) fn body<'a>(
     let mut payload = Vec::new();
     let items = proposals.map(|(request, operations)| {
         payload.push(operations.encoded().clone());
-        Item { request, bytes: length(operations.encoded()) }
+        Item { request, bytes: length(operations.encoded()), authors: operations.authors().cloned() }
     });
     let bundle = Bundle { to: leader, proposals: items.collect() };
     bundle.to_body_with(&payload)
@@ -131,14 +134,17 @@ pub(super) async fn send(way: &LeaderWay, member: u64, node: NodeId, body: Bytes
 /// Takes a bundle from another node, and answers when all of it is decided, or when that takes too long.
 pub(super) async fn answer(proposer: &Proposer, body: &Bytes) -> Result<Bytes, PeerError> {
     let refused = |error: &dyn std::fmt::Display| PeerError::Refused(error.to_string());
-    let (bundle, payload) = Bundle::from_body_with(body).map_err(|error| refused(&error))?;
+    let (mut bundle, payload) = Bundle::from_body_with(body).map_err(|error| refused(&error))?;
     proposer.way.raft.check_meant(bundle.to)?;
     if bundle.proposals.len() > PROPOSAL_OPERATIONS_MAX {
         return Err(refused(&"more proposals than a bundle has"));
     }
     let lengths = bundle.proposals.iter().map(|item| item.bytes);
     let pieces = cut::<Bundle>(&payload, lengths).map_err(|error| refused(&error))?;
-    let operations: Result<Vec<_>, String> = pieces.into_iter().map(EncodedOperations::from_peer).collect();
+    let authors = bundle.proposals.iter_mut().map(|item| item.authors.take());
+    let operations =
+        pieces.into_iter().zip(authors).map(|(bytes, authors)| EncodedOperations::from_peer(bytes, authors));
+    let operations: Result<Vec<_>, String> = operations.collect();
     let operations = operations.map_err(|error| refused(&error))?;
     if proposer.way.lead() != Lead::Here {
         return Ok(Results { results: vec![ItemResult::NotLeader; operations.len()] }.to_body());

@@ -124,6 +124,29 @@ fn check_version(what: &'static str, version: u8) -> Result<(), FormatError> {
     }
 }
 
+/// An entry's payload.
+#[derive(Debug)]
+pub(crate) enum KeptEntry<'a> {
+    /// Nothing.
+    Blank,
+    /// An encoded batch.
+    Batch(&'a [u8]),
+    /// Who takes part.
+    Membership(KeptMembership),
+}
+
+/// An entry as it is kept, read whole.
+pub(crate) fn kept_entry(frame: &[u8]) -> Result<(Position, KeptEntry<'_>), FormatError> {
+    let (kind, position) = read_entry_head(frame)?;
+    let payload = &frame[ENTRY_HEAD_BYTES..];
+    let entry = match kind {
+        EntryKind::Blank => KeptEntry::Blank,
+        EntryKind::Batch => KeptEntry::Batch(payload),
+        EntryKind::Membership => KeptEntry::Membership(KeptMembership::read(payload)?),
+    };
+    Ok((position, entry))
+}
+
 /// Something that is kept as a version and CBOR.
 pub(crate) trait Kept: Encode<()> + for<'b> Decode<'b, ()> {
     /// What a person calls it.
@@ -199,6 +222,14 @@ pub(crate) struct KeptMembership {
     /// All members, learners included, and the nodes that they run on.
     #[n(1)]
     pub(crate) members: Vec<Member>,
+}
+
+impl KeptMembership {
+    /// Each member's id, its node, and whether it votes.
+    pub(crate) fn parts(&self) -> Vec<(u64, NodeId, bool)> {
+        let votes = |id: u64| self.voters.iter().flatten().any(|voter| *voter == id);
+        self.members.iter().map(|member| (member.id, member.node, votes(member.id))).collect()
+    }
 }
 
 /// One member of the group.

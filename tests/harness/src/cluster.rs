@@ -115,6 +115,11 @@ impl Cluster {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
+    /// Runs `cairn` with a command against whoever of them answers; standard output and the exit code.
+    pub fn ask(&self, args: &[&str]) -> (String, i32) {
+        self.server.ask(args)
+    }
+
     /// The node that leads the log.
     pub fn leader(&self) -> Node {
         let began = Instant::now();

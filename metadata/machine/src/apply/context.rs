@@ -8,6 +8,7 @@ use crate::apply::transaction::{Stop, malformed};
 use crate::batch::Proposal;
 use crate::operation::Operation;
 use crate::outcome::Refusal;
+use crate::rows::bucket::made_by;
 use crate::rows::manifest::ManifestId;
 
 /// What became of a stripe inside its proposal.
@@ -67,11 +68,9 @@ impl<'a> Context<'a> {
         VersionId { index: self.index, ordinal: self.ordinal() }
     }
 
-    /// The bucket that this operation makes, should it make one: 48 bits of the index, 16 of the ordinal, because one
-    /// entry may make many. A million entries a second would use the 48 bits up in nine years.
+    /// The bucket that this operation makes, should it make one.
     pub(crate) fn bucket(&self) -> BucketId {
-        assert!(self.index.0 < 1 << 48, "the log is longer than bucket ids reach");
-        BucketId(self.index.0 << 16 | u64::from(self.ordinal()))
+        made_by(self.index, self.ordinal())
     }
 
     /// A stripe was made, and takes extents until it is settled.

@@ -82,6 +82,8 @@ impl Lab {
         self.rows.apply(applied.effects);
         let violations = check(&self.rows).unwrap();
         assert!(violations.is_empty(), "after {:?}:\n{}", batch.proposals, lines(&violations));
+        let balance = crate::audit::tests::audit(&self.rows, 100);
+        assert_eq!((balance.imbalances, balance.more), (vec![], false), "after {:?}", batch.proposals);
         applied.outcomes
     }
 
@@ -91,7 +93,7 @@ impl Lab {
 
     /// Applies one operation alone, without a look at all rows afterwards, and says how many rows and bytes it touched.
     pub(super) fn measured(&mut self, session: SessionId, operation: Operation) -> (Outcome, (usize, usize)) {
-        let proposal = Proposal { request: Some(self.request(session)), operations: vec![operation] };
+        let proposal = Proposal { request: Some(self.request(session)), operations: vec![operation], authors: None };
         self.index.0 += 1;
         let mut rows = Transaction::new(&self.rows);
         let mut context = Context::new(self.index, self.time(), &proposal, 0);
@@ -143,7 +145,7 @@ impl Lab {
 
     /// What needs no session.
     pub(super) fn alone(&mut self, operation: Operation) -> Outcome {
-        self.entry(vec![Proposal { request: None, operations: vec![operation] }]).remove(0).remove(0)
+        self.entry(vec![Proposal { request: None, operations: vec![operation], authors: None }]).remove(0).remove(0)
     }
 
     pub(super) fn request(&mut self, session: SessionId) -> RequestId {
@@ -155,7 +157,7 @@ impl Lab {
     /// One request of a session.
     pub(super) fn propose(&mut self, session: SessionId, operations: Vec<Operation>) -> Vec<Outcome> {
         let request = Some(self.request(session));
-        self.entry(vec![Proposal { request, operations }]).remove(0)
+        self.entry(vec![Proposal { request, operations, authors: None }]).remove(0)
     }
 
     pub(super) fn one(&mut self, session: SessionId, operation: Operation) -> Outcome {

@@ -26,17 +26,17 @@ use crate::rows::topology::{DriveLedgerRow, DriveRow, DriveState};
 use crate::rows::upload::{BucketUploadsRow, PartRow, UploadId};
 use crate::source::MapRows;
 
-const BUCKET: BucketId = BucketId(1 << 16);
+pub(crate) const BUCKET: BucketId = BucketId(1 << 16);
 
-fn write(counter: u64) -> WriteId {
+pub(crate) fn write(counter: u64) -> WriteId {
     WriteId { session: SessionId(5), counter }
 }
 
-fn put<R: Row>(rows: &mut MapRows, key: &R::Key, row: R) {
+pub(crate) fn put<R: Row>(rows: &mut MapRows, key: &R::Key, row: R) {
     rows.apply([(R::key(key), Some(row.encode()))]);
 }
 
-fn key(key: &str) -> (BucketId, ObjectKey) {
+pub(crate) fn key(key: &str) -> (BucketId, ObjectKey) {
     (BUCKET, ObjectKey::new(key).unwrap())
 }
 
@@ -44,7 +44,7 @@ fn version(index: u64) -> VersionId {
     VersionId { index: LogIndex(index), ordinal: 0 }
 }
 
-fn object(index: u64, size: u64, content: Content) -> ObjectRow {
+pub(crate) fn object(index: u64, size: u64, content: Content) -> ObjectRow {
     let attributes = Attributes {
         size,
         etag: Etag { md5: [0; 16], parts: None },
@@ -62,7 +62,7 @@ fn object(index: u64, size: u64, content: Content) -> ObjectRow {
 }
 
 /// One bucket, one object of one extent in one stripe on three drives.
-fn whole() -> MapRows {
+pub(crate) fn whole() -> MapRows {
     let mut rows = MapRows::default();
     let name = BucketName::new("bucket").unwrap();
     put(&mut rows, &name, BucketNameRow { id: BUCKET });

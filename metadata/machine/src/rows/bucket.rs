@@ -1,10 +1,22 @@
 //! Buckets: a name that points to an id, and an id under which everything else stands.
 
-use cairn_core::{BucketId, BucketName, WallTime};
+use cairn_core::{BucketId, BucketName, LogIndex, WallTime};
 use minicbor::{Decode, Encode};
 
 use crate::row::{Row, Table, cbor_row};
 use crate::rows::lock::BucketLock;
+
+/// The id of a bucket that an operation of an entry makes: 48 bits of the entry's index, 16 of the operation's place, because
+/// one entry may make many. A million entries a second would use the 48 bits up in nine years.
+pub fn made_by(index: LogIndex, operation: u16) -> BucketId {
+    assert!(index.0 < 1 << 48, "the log is longer than bucket ids reach");
+    BucketId(index.0 << 16 | u64::from(operation))
+}
+
+/// The inverse of [`made_by`]: where the log says how a bucket is called.
+pub fn made_at(bucket: BucketId) -> (LogIndex, u16) {
+    (LogIndex(bucket.0 >> 16), u16::try_from(bucket.0 & 0xFFFF).expect("16 bits are left"))
+}
 
 /// Whether a bucket keeps what is overwritten and deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]

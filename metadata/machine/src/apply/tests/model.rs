@@ -331,7 +331,7 @@ impl Model {
         for client in clients {
             let (operations, expected) = self.ask(client, ordinal);
             ordinal += operations.len() as u16;
-            proposals.push(Proposal { request: Some(self.lab.request(GATE)), operations });
+            proposals.push(Proposal { request: Some(self.lab.request(GATE)), operations, authors: None });
             answers.push(expected);
         }
         // All of one entry are under way together, so none of them may say that the others are answered.

@@ -50,7 +50,7 @@ fn conditions_are_judged_where_the_write_happens() {
     let proposals = [one, two].map(|stripe| {
         let content = NewContent::Extents(vec![in_stripe(stripe, 0)]);
         let operations = packed(stripe, vec![put_with(bucket, "b", 100, content, absent())]);
-        Proposal { request: Some(lab.request(GATE)), operations }
+        Proposal { request: Some(lab.request(GATE)), operations, authors: None }
     });
     let outcomes = lab.entry(proposals.to_vec());
     assert!(matches!(outcomes[0][1], Outcome::Put { .. }));

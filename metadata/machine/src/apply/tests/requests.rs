@@ -9,7 +9,7 @@ fn renewal() -> Operation {
 }
 
 fn numbered(number: u64, lowest_unanswered: u64, operations: Vec<Operation>) -> Proposal {
-    Proposal { request: Some(RequestId { session: GATE, number, lowest_unanswered }), operations }
+    Proposal { request: Some(RequestId { session: GATE, number, lowest_unanswered }), operations, authors: None }
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_damaged_row_stops_the_node_before_any_effect() {
         let mut rows = lab.rows.clone();
         rows.apply([(ledger.clone(), value)]);
         let request = Some(RequestId { session: GATE, number: 50, lowest_unanswered: 50 });
-        let proposals = vec![Proposal { request, operations: vec![delete(bucket, "a")] }];
+        let proposals = vec![Proposal { request, operations: vec![delete(bucket, "a")], authors: None }];
         let batch = Batch { function: FUNCTION_VERSION, time: WallTime(0), proposals };
         assert!(matches!(apply(&rows, LogIndex(1000), &batch), Err(ApplyError::Rows { .. })));
     }

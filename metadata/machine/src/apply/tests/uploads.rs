@@ -107,6 +107,7 @@ fn of_two_completions_at_once_one_makes_a_version() {
     let proposals = [one, two].map(|manifest| Proposal {
         request: Some(lab.request(GATE)),
         operations: vec![complete(bucket, "a", upload, manifest, Conditions::default())],
+        authors: None,
     });
     let outcomes = lab.entry(proposals.to_vec());
     assert!(matches!(outcomes[0][0], Outcome::Put { .. }));
