@@ -1,6 +1,7 @@
 //! What a running server answers to `cairn status` and its kin. The gateway has verified a root key's signature before
 //! anything here is called.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::assembly::newcomers::{Newcomers, TakeInError};
 use crate::audit::{Audits, Subjects};
+use crate::dev::directories::in_one_line;
 use crate::log::{self, answer::LogFault};
 use crate::raft;
 use crate::status::{self, Sources, Status, nodes};
@@ -23,6 +26,9 @@ use crate::ties::telling;
 
 /// Where the status is asked for.
 pub const STATUS_PATH: &str = "/.cairn/v1/status";
+
+/// Where a drive is taken in: `POST`, with `new` and `old` in the query.
+pub const DRIVES_PATH: &str = "/.cairn/v1/drives";
 
 /// The answers of one process.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub struct Admin {
     pub drives: Arc<Drives>,
     /// Those of this process that could be opened.
     pub open: Vec<Arc<cairn_storage_node::Drive>>,
+    /// Takes drives in, where this process is alone.
+    pub newcomers: Option<Arc<Newcomers>>,
     /// What the repair daemon found and did.
     pub meter: Meter,
     /// What readers reported.
@@ -129,14 +137,35 @@ impl Admin {
         }
     }
 
+    async fn take_in(&self, query: &str) -> (StatusCode, Bytes) {
+        let failure = |status, error: String| json(status, &Failure { error });
+        let Some(newcomers) = &self.newcomers else {
+            return failure(StatusCode::CONFLICT, "a node of a cluster takes drives in by its file".to_owned());
+        };
+        let of = |name: &str| {
+            let found = form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name);
+            found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
+        };
+        let Some(new) = of("new").map(PathBuf::from).filter(|new| new.is_absolute()) else {
+            return failure(StatusCode::BAD_REQUEST, "new: the absolute path of a directory".to_owned());
+        };
+        match newcomers.take_in(of("old").as_deref(), &new).await {
+            Ok(taken) => json(StatusCode::OK, &taken),
+            Err(error @ TakeInError::Unavailable(_)) => failure(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            Err(error) => failure(StatusCode::CONFLICT, in_one_line(&error)),
+        }
+    }
+
     /// The status as this node itself knows it.
     pub async fn own_status(&self) -> Result<Status, String> {
         let view = self.client.read().await.map_err(|error| error.to_string())?;
         let log = self.node.status();
         let (metadata, nodes) = nodes::look(&view, &log, self.outlook.as_ref()).map_err(|error| error.to_string())?;
+        let mut open = self.open.clone();
+        open.extend(self.newcomers.iter().flat_map(|newcomers| newcomers.opened()));
         let sources = Sources {
             drives: &self.drives,
-            open: &self.open,
+            open: &open,
             meter: &self.meter,
             faults_waiting: self.faults.waiting(),
             metadata,
@@ -150,6 +179,7 @@ impl Admin {
 impl AdminApi for Admin {
     async fn call(&self, method: &Method, path: &str, query: &str, _body: Bytes) -> (StatusCode, Bytes) {
         match (method, path) {
+            (&Method::POST, "drives") => self.take_in(query).await,
             (&Method::GET, "status") => match self.status().await {
                 Ok(status) => json(StatusCode::OK, &status),
                 Err(error) => json(StatusCode::SERVICE_UNAVAILABLE, &Failure { error }),

@@ -19,6 +19,9 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a server may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a server may take over a change.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(300);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -66,6 +69,18 @@ impl<'a> Question<'a> {
     }
 }
 
+/// A query as it is signed: names in order, everything encoded that has a meaning of its own.
+pub fn query(pairs: &[(&str, &str)]) -> String {
+    assert!(pairs.is_sorted_by(|a, b| a.0 < b.0), "names in order");
+    let encode = |text: &str| -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        text.bytes()
+            .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .collect()
+    };
+    pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
+}
+
 /// Asks for a path, one after the other until one answers.
 pub async fn any(targets: &[Target], path: &str, clock: &dyn Clock) -> Result<Bytes, AskError> {
     one_of(targets, Question::get(path, ""), clock).await
@@ -94,7 +109,7 @@ pub async fn ask(target: &Target, question: Question<'_>, clock: &dyn Clock) -> 
     if uri.scheme_str() != Some("http") {
         return Err(address());
     }
-    let method = if does { hyper::Method::POST } else { hyper::Method::GET };
+    let (method, patience) = if does { (hyper::Method::POST, CHANGE_PATIENCE) } else { (hyper::Method::GET, PATIENCE) };
     let host = uri.authority().ok_or_else(address)?.as_str().to_owned();
     let asked = signature::Request { method: method.as_str(), host: &host, path, query, has_body: false };
     let signed = signature::sign(asked, &target.credentials, clock.wall());
@@ -113,7 +128,7 @@ pub async fn ask(target: &Target, question: Question<'_>, clock: &dyn Clock) -> 
         Ok::<_, AskError>((status, body))
     };
     let (status, body) =
-        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| silent(format!("nothing within {PATIENCE:?}")))??;
+        tokio::time::timeout(patience, answer).await.map_err(|_| silent(format!("nothing within {patience:?}")))??;
     if status.is_success() {
         return Ok(body);
     }

@@ -6,15 +6,16 @@
 //!                           +-> ties to other nodes -> part in the log        (a node of a cluster)
 //! ```
 //!
-//! A start that finds drives missing declares them lost in the log, registers the fresh ones, and then begins the log
-//! once more without the lost ones on its roster: a drive leaves the roster only after the log has said so.
+//! A start that finds drives missing declares them lost in the log if it was told so, registers the fresh ones, and then
+//! begins the log once more without the lost ones on its roster: a drive leaves the roster only after the log has said so.
 //!
 //! - [`core`]: directories, the log on them, the metadata behind it; [`root_key`], [`topology`]: what the log is told at a start
-//! - [`own_drives`]: the drives of this process
+//! - [`own_drives`]: the drives of this process; [`newcomers`]: those that it takes in while it runs
 //! - [`part`]: under which id a node takes part in the log; [`member`]: the start of a node of a cluster
 
 pub mod core;
 pub mod member;
+pub mod newcomers;
 pub mod own_drives;
 pub mod part;
 pub mod root_key;
@@ -40,7 +41,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::core::{Core, Rooms, Seat};
+use self::newcomers::Newcomers;
 use self::own_drives::OwnDrives;
+use self::topology::Absent;
 use crate::admin::{Admin, Outlook};
 use crate::credentials::Credentials;
 use crate::dev::directories::Plan;
@@ -74,6 +77,17 @@ impl Parts {
     }
 }
 
+/// What a process that is alone is told about its drives.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// Whether the cluster exists, so that an empty log would be a lost one.
+    pub formed: bool,
+    /// What becomes of drives that the log knows and that are not here.
+    pub absent: Absent,
+    /// What a person has said about drives that never come back.
+    pub orders: Orders,
+}
+
 /// A running process with its roles.
 #[derive(Debug)]
 pub struct Assembly {
@@ -83,6 +97,7 @@ pub struct Assembly {
     repair: Option<RepairDaemon>,
     client: Client,
     gateway: Gateway,
+    newcomers: Option<Arc<Newcomers>>,
     meter: Meter,
     credentials: Credentials,
     notices: Vec<String>,
@@ -105,7 +120,7 @@ struct Ground {
 
 impl Assembly {
     /// Starts every role of a process that is alone, on what the plan says. What the plan does not allow has been refused
-    /// before.
+    /// before. Drives that are missing are declared lost.
     pub fn start<'a>(
         parts: Parts,
         dir: &'a Path,
@@ -126,10 +141,24 @@ impl Assembly {
         gateway: GatewayConfig,
     ) -> anyhow::Result<Self> {
         let rooms = Rooms::open(&parts, dir, plan)?;
-        let mut core = Core::start(&parts, &rooms, Seat::alone(&rooms, plan.formed), Orders::default()).await?;
+        let beginning = Beginning { formed: plan.formed, absent: Absent::WrittenOff, orders: Orders::default() };
+        Self::alone(parts, rooms, beginning, demanded, repair, gateway).await
+    }
+
+    /// Starts every role of a process that is alone, on directories that are open.
+    pub async fn alone(
+        parts: Parts,
+        rooms: Rooms,
+        beginning: Beginning,
+        demanded: Option<Credentials>,
+        repair: RepairConfig,
+        gateway: GatewayConfig,
+    ) -> anyhow::Result<Self> {
+        let seat = Seat::alone(&rooms, beginning.formed);
+        let mut core = Core::start(&parts, &rooms, seat, beginning.orders.clone()).await?;
         let credentials = root_key::settle(&parts, &core, &rooms, demanded).await?;
         let mut client = core.node.client(SessionKind::Gateway).await?;
-        let changes = topology::settle(&client, &rooms).await?;
+        let changes = topology::settle(&client, &rooms, &beginning).await?;
         rooms.mark_formed()?;
         let gone = core.roster_without(&changes.lost);
         if !gone.is_empty() {
@@ -139,7 +168,12 @@ impl Assembly {
             core = Core::start(&parts, &rooms, Seat::alone(&rooms, true), orders).await?;
             client = core.node.client(SessionKind::Gateway).await?;
         }
-        let own = OwnDrives::open(&parts, &rooms, Geometry::standard_for(usize::from(rooms.of())).m())?;
+        let most = if beginning.orders.accept_loss {
+            usize::from(rooms.of())
+        } else {
+            Geometry::standard_for(usize::from(rooms.of())).m()
+        };
+        let own = OwnDrives::open(&parts, &rooms, &changes.absent, most)?;
         let drives = own.stores();
         let notices = changes.notices;
         let ground = Ground { core, own, drives, ties: None, outlook: None, client, credentials, notices };
@@ -174,7 +208,11 @@ impl Assembly {
             }
             None => None,
         };
+        let newcomers = ties
+            .is_none()
+            .then(|| Arc::new(Newcomers::new(parts, rooms, client.clone(), drives.clone(), faults.clone())));
         let admin = Arc::new(Admin {
+            newcomers: newcomers.clone(),
             client: client.clone(),
             node: core.node.clone(),
             drives: drives.clone(),
@@ -202,7 +240,7 @@ impl Assembly {
         };
         let gateway = Gateway::new(gateway, surroundings)?;
         let standard = topology::standard(&client).await?;
-        Ok(Self { core, own, ties, repair: daemon, client, gateway, meter, credentials, notices, standard })
+        Ok(Self { core, own, ties, repair: daemon, client, gateway, newcomers, meter, credentials, notices, standard })
     }
 
     /// Serves S3 on a socket, in the background.
@@ -264,7 +302,7 @@ impl Assembly {
 
     /// Stops every role, in reverse, each after what it had begun.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { core, own, ties, repair, client, gateway, .. } = self;
+        let Self { core, own, ties, repair, client, gateway, newcomers, .. } = self;
         drop(gateway);
         let ending = async {
             if let Some(repair) = repair {
@@ -282,6 +320,9 @@ impl Assembly {
         // Until here others could be asked, and could ask.
         if let Some(ties) = ties {
             ties.stop().await;
+        }
+        if let Some(newcomers) = newcomers {
+            newcomers.close().await?;
         }
         own.close().await?;
         stopped

@@ -5,6 +5,7 @@ pub mod bench;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use cairn_core::DriveId;
 use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
@@ -31,6 +32,20 @@ pub enum Command {
         after_help = "Examples:\n  cairn dev\n  cairn dev --dir /srv/cairn --listen 127.0.0.1:9000 --drives 6\n  cairn dev --listen 127.0.0.1:0      # takes a free port and prints it\n  cairn dev --processes 6             # six nodes on ports 9000 to 9005; kill any two"
     )]
     Dev(DevArgs),
+    /// Run one machine: all roles in one process, on real drives.
+    ///
+    /// Drives are known by what is on them, so directories may be named in any order and be mounted anywhere. Up to as many
+    /// drives as there are parity chunks may be missing. The first start says --form, once. The root key comes from
+    /// CAIRN_ROOT_ACCESS_KEY and CAIRN_ROOT_SECRET_KEY; without them one is drawn on the first start, and written to
+    /// credentials.json in the state directory, readable by its owner alone.
+    #[command(
+        after_help = "Examples:\n  cairn server --form /srv/disk-1 /srv/disk-2 /srv/disk-3 /srv/disk-4 /srv/disk-5 /srv/disk-6\n  cairn server --config /etc/cairn/server.toml\n  cairn drive replace disk-3 /srv/disk-7    # gives the place of a lost drive to a fresh one"
+    )]
+    Server(ServerArgs),
+    /// Look for what makes the data less safe than it looks: drives that share a device, filesystems that lack something.
+    ///
+    /// Exit code: 0 when nothing is wrong now (advice is no failure), 3 when something is, 1 when nobody answers.
+    Doctor(AdminArgs),
     /// Say whether the data is safe: drives, redundancy, what is being repaired.
     ///
     /// Exit code: 0 when everything is fully redundant, 3 when it is not, 1 when nobody answers.
@@ -38,7 +53,7 @@ pub enum Command {
         after_help = "Examples:\n  cairn status --dir ./cairn-data\n  cairn status --endpoint http://127.0.0.1:9000 --json"
     )]
     Status(AdminArgs),
-    /// Look at drives.
+    /// Look at drives, and replace them.
     #[command(subcommand)]
     Drive(DriveCommand),
     /// Run one member of a cluster, or look at the members.
@@ -103,6 +118,58 @@ pub enum NodeCommand {
 pub enum DriveCommand {
     /// List the drives: state, what they hold, what is free, how fast they answer, how far the scrub is.
     Ls(AdminArgs),
+    /// Give the place of a lost drive to a fresh one: the old one is declared lost, and what it held is rebuilt.
+    ///
+    /// The server must run on this machine, alone. The old drive may not come back afterwards.
+    #[command(after_help = "Example:\n  cairn drive replace disk-3 /srv/disk-7 --dir /var/lib/cairn")]
+    Replace {
+        /// The old drive: its id, or what it is called in `cairn drive ls`.
+        old: String,
+        /// The directory of the fresh disk: there, and empty.
+        new: PathBuf,
+        /// Which server.
+        #[command(flatten)]
+        server: AdminArgs,
+    },
+    /// Give the machine one drive more.
+    Add {
+        /// The directory of the fresh disk: there, and empty.
+        new: PathBuf,
+        /// Which server.
+        #[command(flatten)]
+        server: AdminArgs,
+    },
+}
+
+/// How one machine is run.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// A directory on each disk, in any order. In the environment, and in one word, they are separated by colons.
+    #[arg(value_name = "DIR", env = "CAIRN_DRIVES", value_delimiter = ':')]
+    pub drives: Vec<PathBuf>,
+    /// A file with what is not said here.
+    #[arg(long, value_name = "FILE", env = "CAIRN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where S3 is served [default: 127.0.0.1:9000].
+    #[arg(long, value_name = "HOST:PORT", env = "CAIRN_LISTEN", value_parser = parse_listen)]
+    pub listen: Option<SocketAddr>,
+    /// Where the root key and the address are told to commands on this machine [default: /var/lib/cairn]. Nothing in it is
+    /// precious: all of it can be made again from the drives.
+    #[arg(long, value_name = "DIR", env = "CAIRN_STATE")]
+    pub state: Option<PathBuf>,
+    /// Begin a new cluster on these directories, which hold none. To be said once, and never in a unit file.
+    #[arg(long)]
+    pub form: bool,
+    /// These drives never come back: go on without them. Needed where fewer are left than each part of the log must lie on.
+    /// A drive that is named here can never join again.
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    pub without: Vec<DriveId>,
+    /// With --without, where more drives are gone than the log survives: give up what only they held.
+    #[arg(long, requires = "without")]
+    pub accept_loss: bool,
+    /// Refuse signatures of version 2, with which older clients sign addresses. They do not cover all of a request.
+    #[arg(long)]
+    pub no_signature_v2: bool,
 }
 
 /// What is audited.
@@ -244,6 +311,21 @@ mod tests {
         assert!(Cli::try_parse_from("cairn dev --listen nowhere".split(' ')).is_err());
         assert!(Cli::try_parse_from("cairn dev --listen localhost:9000".split(' ')).is_ok());
         assert!(Cli::try_parse_from("cairn dev --processes 6 --drives 6".split(' ')).is_err());
+    }
+
+    #[test]
+    fn a_loss_is_accepted_for_drives_that_are_named() {
+        let parsed = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parsed("cairn server a b c --form").is_ok());
+        assert!(parsed("cairn server a --accept-loss").is_err());
+        let Ok(Cli { command: Command::Server(args) }) =
+            parsed("cairn server a:b --without 00000000000000ab,00000000000000cd --accept-loss")
+        else {
+            panic!("refused")
+        };
+        assert_eq!((args.drives.len(), args.without), (2, vec![DriveId(0xab), DriveId(0xcd)]));
+        assert!(parsed("cairn server a --without x").is_err());
+        assert!(parsed("cairn drive replace disk-3 /srv/disk-7 --dir x").is_ok());
     }
 
     #[test]

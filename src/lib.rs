@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! cli -> dev    -> dev/directories (a plan) -> assembly (drives, log, rows, gateway, repair) -> admin (status)
+//!     -> server -> server/directories --------> the same; alone (serves until it is told to end)
 //!     -> node   -> node/config ---------------> assembly/member, ties (other nodes)
 //!     -> ask    -> a running server's admin API -> show
 //! ```
 //!
 //! - [`cli`]: what can be typed
 //! - [`dev`]: the one-process server: directories, printing, signals
+//! - [`server`]: one machine, for production; [`alone`]: what both have in common; [`doctor`]: what makes it less safe than it looks
 //! - [`node`]: one member of a cluster, by its file
 //! - [`assembly`]: the roles of one process, started in order and stopped in reverse; [`ties`]: what ties it to other nodes
 //! - [`admin`]: what a running server answers to `cairn status` and others; [`status`]: the answer itself
@@ -18,6 +20,7 @@
 //! - [`credentials`]: the root key
 
 pub mod admin;
+pub mod alone;
 pub mod ask;
 pub mod assembly;
 pub mod audit;
@@ -26,9 +29,11 @@ pub mod calendar;
 pub mod cli;
 pub mod credentials;
 pub mod dev;
+pub mod doctor;
 pub mod log;
 pub mod node;
 pub mod raft;
+pub mod server;
 pub mod show;
 pub mod status;
 pub mod ties;

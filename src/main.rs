@@ -1,25 +1,32 @@
 //! The `cairn` command: parses, runs, and turns every failure into one line and an exit code.
 //!
 //! Exit codes: 0 done, 1 failed (of `bench`, also a load of which a part failed), 2 a command line that makes no sense, 3
-//! `status` found less than full redundancy, or `audit` something that does not balance.
+//! `status` found less than full redundancy, `audit` something that does not balance, `doctor` something wrong.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cairn::ask::{self, Target};
+use cairn::assembly::newcomers::TakenIn;
 use cairn::cli::{
     AdminArgs, Cli, Command, DriveCommand, LogCommand, NodeArgs, NodeCommand, RaftChangeArgs, RaftCommand,
 };
 use cairn::raft::{self, Change};
 use cairn::status::Status;
-use cairn::{audit, bench, dev, log, node, show};
+use cairn::{audit, bench, dev, doctor, log, node, server, show};
 use cairn_core::clock::SystemClock;
 use clap::Parser;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code of `status` when redundancy is not full, and of `audit` when something does not balance.
+/// The exit code of `status` when redundancy is not full, of `audit` when something does not balance, of `doctor` when it found
+/// something wrong.
 const NOT_AS_IT_SHOULD_BE: u8 = 3;
+
+/// How long the end of a server waits for threads that are at a disk.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -39,6 +46,19 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(dev::run(args))?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Server(args) => {
+            start_tracing();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let result = runtime.block_on(server::run(args));
+            // A disk that hangs may keep a thread for ever; nothing that it does now matters.
+            runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Doctor(args) => {
+            let report = doctor::examine(&status(&args)?);
+            print(&args, &report, doctor::show(&report))?;
+            Ok(if report.sound { ExitCode::SUCCESS } else { ExitCode::from(NOT_AS_IT_SHOULD_BE) })
         }
         Command::Node(NodeArgs { command: Some(NodeCommand::Ls(args)), .. }) => {
             let nodes = status(&args)?.nodes;
@@ -78,6 +98,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Raft(RaftCommand::Add(args)) => raft(&args, Change::Add(args.member)),
         Command::Raft(RaftCommand::Remove(args)) => raft(&args, Change::Remove(args.member)),
         Command::Raft(RaftCommand::Transfer(args)) => raft(&args, Change::Lead(args.member)),
+        Command::Drive(DriveCommand::Replace { old, new, server }) => change_drives(&server, Some(&old), &new),
+        Command::Drive(DriveCommand::Add { new, server }) => change_drives(&server, None, &new),
         Command::Bench(args) => bench::run(&args),
     }
 }
@@ -91,6 +113,20 @@ fn raft(args: &RaftChangeArgs, change: Change) -> anyhow::Result<ExitCode> {
 /// For a command that asks a server and waits.
 fn asking() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Has a running server take a fresh drive in, in the place of an old one or beside all others.
+fn change_drives(args: &AdminArgs, old: Option<&str>, new: &Path) -> anyhow::Result<ExitCode> {
+    // The server has a working directory of its own.
+    let new = std::path::absolute(new)?;
+    let targets = Target::find(args)?;
+    let [target] = &targets[..] else { anyhow::bail!("drives are taken in by a machine that is alone") };
+    let question = ask::query(&[("new", &new.to_string_lossy()), ("old", old.unwrap_or_default())]);
+    let clock = SystemClock::start();
+    let question = ask::Question { does: true, path: cairn::admin::DRIVES_PATH, query: &question };
+    let taken: TakenIn = serde_json::from_slice(&asking()?.block_on(ask::ask(target, question, &*clock))?)?;
+    print(args, &taken, taken.to_string())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn status(args: &AdminArgs) -> anyhow::Result<Status> {

@@ -44,6 +44,10 @@ pub fn status(status: &Status) -> String {
             status.metadata.applied_index
         ),
     );
+    if status.metadata.parts_short > 0 {
+        let parts = status.metadata.parts_short;
+        line(&mut text, &format!("          {parts} parts of the log are being copied to other drives"));
+    }
     if status.nodes.len() > 1 {
         let (metadata, alive) = (&status.metadata, status.nodes.iter().filter(|node| node.standing == "alive").count());
         line(

@@ -6,6 +6,7 @@
 pub mod engine;
 pub mod nodes;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use cairn_core::{ChunkStore as _, DriveId, Drives};
@@ -95,6 +96,12 @@ pub struct Metadata {
     pub copies: u8,
     /// The drives that the log may use.
     pub roster: Vec<String>,
+    /// Drives that the log of the answering node has left since its start, and why.
+    #[serde(default)]
+    pub drives_left: std::collections::BTreeMap<String, String>,
+    /// Parts of that log that lie on fewer drives than they should, and are being copied.
+    #[serde(default)]
+    pub parts_short: u64,
     /// The last index that is applied.
     pub applied_index: u64,
     /// The index up to which rows stand in runs.
@@ -164,6 +171,9 @@ pub struct Drive {
     pub allocated_bytes: Option<u64>,
     /// What its filesystem still has.
     pub available_bytes: Option<u64>,
+    /// The device that its directory lies on, as the system numbers them; none where it cannot be asked.
+    #[serde(default)]
+    pub device: Option<u64>,
     /// Reads and writes that failed since the start.
     pub errors: u64,
     /// What it says of itself; none where it cannot be asked.
@@ -234,6 +244,7 @@ pub fn gather(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Status, Ro
     if let Some(held) = &progress.held {
         reasons.push(held.clone());
     }
+    reasons.extend(log_reasons(&sources.metadata, &drives));
     if data.survives_drives.is_none() && reasons.is_empty() {
         reasons.push("the data has not been counted yet".to_owned());
     }
@@ -298,6 +309,21 @@ fn reasons(found: &Redundancy, drives: &[Drive], faults_waiting: usize) -> Vec<S
     reasons
 }
 
+/// Every way in which the log lies on fewer drives than it should.
+fn log_reasons(metadata: &Metadata, drives: &[Drive]) -> Vec<String> {
+    let label = |id: &String| drives.iter().find(|drive| drive.id == *id).map_or(id, |drive| &drive.label).clone();
+    let mut reasons: Vec<String> = metadata
+        .drives_left
+        .iter()
+        .map(|(id, why)| format!("the operation log does not use {}: {why}", label(id)))
+        .collect();
+    if metadata.parts_short > 0 {
+        let (parts, copies) = (metadata.parts_short, metadata.copies);
+        reasons.push(format!("{parts} parts of the operation log lie on fewer than {copies} drives"));
+    }
+    reasons
+}
+
 fn drives(rows: &impl RowSource, sources: &Sources<'_>) -> Result<Vec<Drive>, RowError> {
     let mut found = Vec::new();
     for (id, row) in cairn_repair::census::drive_states(rows)? {
@@ -330,6 +356,7 @@ fn drive(id: DriveId, row: DriveRow, ledger: DriveLedgerRow, sources: &Sources<'
         garbage_bytes: ledger.garbage_bytes,
         allocated_bytes: health.as_ref().map(|health| health.allocated_bytes),
         available_bytes: health.as_ref().map(|health| health.available_bytes),
+        device: open.and_then(|open| std::fs::metadata(open.dir().path()).ok()).map(|found| found.dev()),
         errors: health.map_or(0, |health| health.errors),
         engine: open.map(|open| engine::engine(open)),
     }

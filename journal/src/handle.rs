@@ -153,6 +153,11 @@ impl JournalHandle {
         self.control(Journal::sync).await
     }
 
+    /// As [`Journal::check`](crate::Journal::check).
+    pub async fn check(&self) -> Shared<()> {
+        self.control(|journal| journal.check()).await
+    }
+
     /// Writes what is queued, marks the journal as closed and ends the writer. Whoever comes later gets
     /// [`JournalError::Closed`].
     pub async fn close(&self) -> Shared<()> {

@@ -88,6 +88,14 @@ impl Journal {
         self.writer.sync()
     }
 
+    /// Whether its files are still where they were put, and there is room for one segment more. What was written to a
+    /// file that has no name any more is synced without an error, and found by no start.
+    ///
+    /// Fails with [`JournalError::Io`] where a segment is gone or cannot be looked for, and [`JournalError::Full`].
+    pub fn check(&self) -> Result<(), JournalError> {
+        self.writer.check()
+    }
+
     /// Marks the journal as closed, so that the next start finds nothing in flight.
     pub fn close(mut self) -> Result<(), JournalError> {
         self.writer.close()

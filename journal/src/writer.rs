@@ -29,7 +29,8 @@ use cairn_core::Clock;
 use crate::error::JournalError;
 use crate::files::File;
 use crate::format::{
-    BLOCK_BYTES, DurableEnd, ENVELOPE_BYTES, Entry, EntryKind, Envelope, Footer, Group, Look, SegmentHeader, SegmentKey,
+    BLOCK_BYTES, DurableEnd, ENVELOPE_BYTES, Entry, EntryKind, Envelope, Footer, Group, Look, SegmentHeader,
+    SegmentKey, segment_file_name,
 };
 use crate::name::RecordName;
 use crate::options::Options;
@@ -462,6 +463,18 @@ impl Writer {
             self.remove_segments(&[key.ordinal])?;
         }
         Ok(())
+    }
+
+    /// See [`crate::Journal::check`].
+    pub fn check(&self) -> Result<(), JournalError> {
+        let Segments { files, dir, .. } = &*self.segments;
+        let entries = files.list(dir).map_err(|source| JournalError::io("list", dir, source))?;
+        let there: BTreeSet<String> = entries.into_iter().map(|entry| entry.name).collect();
+        if let Some(gone) = self.segments.ordinals().into_iter().find(|&it| !there.contains(&segment_file_name(it))) {
+            let path = self.segments.path(gone);
+            return Err(JournalError::io("look for", &path, io::ErrorKind::NotFound.into()));
+        }
+        self.check_space(self.options.segment_bytes)
     }
 
     fn check_space(&self, segment_bytes: u64) -> Result<(), JournalError> {

@@ -32,7 +32,7 @@ pub struct RunningNode {
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// The directory does not say where its server is.
-    #[error("{0} holds no running server: start one with `cairn dev --dir {0}`")]
+    #[error("{0} holds no running server: start one with `cairn dev --dir {0}` or `cairn server --state {0}`")]
     NotRunning(String),
     /// A file of the directory cannot be used.
     #[error("{path}: {what}")]

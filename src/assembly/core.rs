@@ -13,6 +13,7 @@ use cairn_storage_node::{ClusterSecret, DirError, DriveDir, Formation, Identity,
 
 use crate::assembly::Parts;
 use crate::dev::directories::{self, Plan};
+use crate::server::directories::Found;
 
 /// The seat of the first voter. A voter's id is the index at which it joined, and the first one is there before the first
 /// entry.
@@ -97,6 +98,45 @@ impl Rooms {
             dirs.push(Arc::new(DriveDir::format(parts.files.clone(), &path, identity, &secret)?));
         }
         Ok(Self { dirs, failing, secret, of: plan.of })
+    }
+
+    /// Opens the drives that a server was given, and formats those that a cluster is formed on.
+    pub fn open_server(parts: &Parts, found: &Found) -> anyhow::Result<Self> {
+        let (mut dirs, mut failing) = (Vec::new(), Vec::new());
+        for (path, identity) in &found.present {
+            match DriveDir::open(parts.files.clone(), path) {
+                Ok(opened) => dirs.push(Arc::new(opened)),
+                Err(error @ DirError::Io { .. }) if found.formed => {
+                    let why = directories::in_one_line(&error);
+                    failing.push(Failing { path: path.clone(), drive: Some(identity.drive), why });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let known = dirs.iter().max_by_key(|dir| dir.identity().state == Formation::Formed);
+        let (cluster, node, secret) = match known {
+            Some(known) => (known.identity().cluster, known.identity().node, known.secret().clone()),
+            None if found.formed => anyhow::bail!("no drive answers"),
+            None => {
+                let entropy = &*parts.entropy;
+                (ClusterId(entropy.next_u128()), NodeId(entropy.next_u64().max(1)), ClusterSecret::draw(entropy))
+            }
+        };
+        let count = u16::try_from(found.present.len() + found.fresh.len()).unwrap_or(u16::MAX);
+        for (number, path) in (1..).zip(&found.fresh) {
+            let identity = Identity {
+                cluster,
+                node,
+                drive: DriveId(parts.entropy.next_u64()),
+                state: Formation::Forming,
+                created: parts.clock.wall(),
+                slot: Some(Slot { number, of: count }),
+            };
+            dirs.push(Arc::new(DriveDir::format(parts.files.clone(), path, identity, &secret)?));
+        }
+        // How many belong together is what some drive was told when it was made, or what is here now, whichever is more.
+        let told = dirs.iter().filter_map(|dir| dir.identity().slot).map(|slot| slot.of).max().unwrap_or(0);
+        Ok(Self { dirs, failing, secret, of: told.max(count) })
     }
 
     /// Opens the directories of a node of a cluster, and formats those that are fresh.

@@ -115,7 +115,7 @@ impl Assembly {
         let rooms = Rooms::open_node(&parts, &options.dirs, options.cluster, &options.secret)?;
         let mut part = Part::begin(&rooms)?;
         // What the data survives is not a matter of one node; a node without any drive would be none.
-        let own = OwnDrives::open(&parts, &rooms, rooms.dirs().len() - 1)?;
+        let own = OwnDrives::open(&parts, &rooms, &[], rooms.dirs().len() - 1)?;
         let drives = own.stores();
         let mut ties = tie(&parts, &options, &rooms, &part, &own).await?;
         let core = follow(&parts, &options, &rooms, &mut part, &mut ties).await?;

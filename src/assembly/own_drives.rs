@@ -3,6 +3,7 @@
 //! One that cannot be opened is stood in for by a store that says why. Its chunks may be whole, so nobody calls it lost;
 //! the others serve around it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn_core::{ChunkError, ChunkName, ChunkStore, DriveId, Drives};
@@ -12,6 +13,7 @@ use cairn_storage_node::{DamageSink, Drive, DriveOptions, FailedDrive, OpenError
 
 use crate::assembly::Parts;
 use crate::assembly::core::{Failing, Rooms};
+use crate::assembly::topology::Away;
 
 /// What heads of chunks may take of memory, for each drive.
 const HEAD_CACHE_BYTES: usize = 4 << 20;
@@ -37,10 +39,9 @@ pub struct TooManyFailed {
 }
 
 impl OwnDrives {
-    /// Opens the chunk stores of every drive; at most so many of them may fail.
-    pub fn open(parts: &Parts, rooms: &Rooms, failing_max: usize) -> Result<Self, TooManyFailed> {
-        let options =
-            DriveOptions { shell: parts.shell, head_cache_bytes: HEAD_CACHE_BYTES, ..DriveOptions::default() };
+    /// Opens the chunk stores of every drive; at most so many of them may fail or be away.
+    pub fn open(parts: &Parts, rooms: &Rooms, away: &[Away], failing_max: usize) -> Result<Self, TooManyFailed> {
+        let options = options(parts);
         let mut own = Self { open: Vec::new(), failed: Vec::new(), scrubs: Vec::new(), notices: Vec::new() };
         let mut failed = Vec::new();
         for Failing { path, drive, why } in rooms.failing() {
@@ -48,6 +49,11 @@ impl OwnDrives {
             let Some(drive) = *drive else { continue };
             let error = OpenError::Directory { drive, why: why.clone() };
             own.failed.push(Arc::new(FailedDrive::new(drive, path, error)));
+        }
+        for Away { drive, label } in away {
+            failed.push(format!("{label} (drive {drive}) is not here"));
+            let error = OpenError::Directory { drive: *drive, why: "it is not here".to_owned() };
+            own.failed.push(Arc::new(FailedDrive::new(*drive, Path::new(label), error)));
         }
         for dir in rooms.dirs() {
             match Drive::open(dir.clone(), &options, parts.clock.clone(), parts.entropy.clone()) {
@@ -95,10 +101,7 @@ impl OwnDrives {
     /// Has every drive read back what it holds, on a schedule, and tell repair what is not sound.
     pub fn start_scrubs(&mut self, parts: &Parts, faults: &Arc<FaultQueue>) {
         assert!(self.scrubs.is_empty(), "a drive is scrubbed once");
-        self.scrubs.extend(self.open.iter().map(|drive| {
-            let sink = Arc::new(ToRepair(faults.clone()));
-            Scrub::start(drive.clone(), ScrubConfig::default(), sink, parts.clock.clone())
-        }));
+        self.scrubs.extend(self.open.iter().map(|drive| start_scrub(drive, parts, faults)));
     }
 
     /// Closes every one, so that the next start has nothing to scan.
@@ -111,6 +114,17 @@ impl OwnDrives {
         }
         Ok(())
     }
+}
+
+/// How drives are opened.
+pub fn options(parts: &Parts) -> DriveOptions {
+    DriveOptions { shell: parts.shell, head_cache_bytes: HEAD_CACHE_BYTES, ..DriveOptions::default() }
+}
+
+/// Has one drive read back what it holds, on a schedule, and tell repair what is not sound.
+pub fn start_scrub(drive: &Arc<Drive>, parts: &Parts, faults: &Arc<FaultQueue>) -> Scrub {
+    let sink = Arc::new(ToRepair(faults.clone()));
+    Scrub::start(drive.clone(), ScrubConfig::default(), sink, parts.clock.clone())
 }
 
 /// What a scrub finds goes the way of what readers find.

@@ -12,6 +12,7 @@ use cairn_metadata::Client;
 use cairn_repair::census::drive_states;
 use cairn_storage_node::DriveDir;
 
+use crate::assembly::Beginning;
 use crate::assembly::core::Rooms;
 
 /// Why the drives do not fit the log.
@@ -38,18 +39,38 @@ pub enum TopologyError {
     Refused(String),
 }
 
+/// What becomes of drives that the log knows and that are not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// They are declared lost.
+    WrittenOff,
+    /// They are gone without until they are back, or a person says that they are lost.
+    GoneWithout,
+}
+
+/// A drive that is gone without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Away {
+    /// Which.
+    pub drive: DriveId,
+    /// What people call it.
+    pub label: String,
+}
+
 /// What a start changed.
 #[derive(Debug, Default)]
 pub struct Changes {
+    /// Drives that are not here and not lost.
+    pub absent: Vec<Away>,
     /// Every drive of this node that the log calls lost.
     pub lost: BTreeSet<DriveId>,
     /// What a person should know.
     pub notices: Vec<String>,
 }
 
-/// Declares lost what the log counts on and is not there, and registers what is there and new. Doing it again changes
-/// nothing.
-pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
+/// Declares lost what the log counts on and is not there, where that was asked for, and registers what is there and new.
+/// Doing it again changes nothing.
+pub async fn settle(client: &Client, rooms: &Rooms, beginning: &Beginning) -> anyhow::Result<Changes> {
     let view = client.read().await?;
     let known = drive_states(&view)?;
     let geometry = ProfileRow::get(&view, &ProfileId::STANDARD)?.map(|row| row.geometry);
@@ -75,11 +96,18 @@ pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
     // Drives that were declared lost and are still being rebuilt count: calling more drives lost than the data survives
     // would give up what those that are only away still hold.
     let failing = known.keys().filter(|drive| fails(drive)).count();
-    if !missing.is_empty() && missing.len() + still_missed.len() + failing > most {
+    let too_many = missing.len() + still_missed.len() + failing > most && !beginning.orders.accept_loss;
+    if !missing.is_empty() && too_many {
         let missing = missing.iter().map(|(_, row)| row.label.clone()).chain(still_missed).collect();
         return Err(TopologyError::TooManyMissing { missing, most }.into());
     }
-    if rooms.failing().iter().any(|failing| failing.drive.is_none()) {
+    let mut absent = Vec::new();
+    if beginning.absent == Absent::GoneWithout {
+        let (lost, away) = missing.into_iter().partition(|(drive, _)| beginning.orders.given_up.contains(drive));
+        missing = lost;
+        let away: Vec<(DriveId, &DriveRow)> = away;
+        absent.extend(away.into_iter().map(|(drive, row)| Away { drive, label: row.label.clone() }));
+    } else if rooms.failing().iter().any(|failing| failing.drive.is_none()) {
         // A drive that cannot say who it is may be any of the missing. It is there, so none of them is written off.
         missing.clear();
     }
@@ -100,7 +128,7 @@ pub async fn settle(client: &Client, rooms: &Rooms) -> anyhow::Result<Changes> {
             return Err(TopologyError::Refused(refusal.to_string()).into());
         }
     }
-    let mut changes = Changes::default();
+    let mut changes = Changes { absent, ..Changes::default() };
     changes.lost.extend(known.iter().filter(|(_, row)| gone(row)).map(|(&drive, _)| drive));
     for (drive, row) in &missing {
         changes.lost.insert(*drive);
@@ -155,7 +183,7 @@ pub fn new_drive(dir: &DriveDir) -> NewDrive {
 }
 
 /// The name of the directory.
-fn label(dir: &DriveDir) -> String {
+pub fn label(dir: &DriveDir) -> String {
     dir.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 

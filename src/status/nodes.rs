@@ -76,6 +76,8 @@ fn metadata(
         leader: leader.map(|node| node.to_string()),
         copies: quorum.copies,
         roster: quorum.roster.iter().map(ToString::to_string).collect(),
+        drives_left: log.log.left.iter().map(|left| (left.drive.to_string(), left.source.to_string())).collect(),
+        parts_short: log.log.short as u64,
         applied_index: log.applied_index.0,
         run_index: log.run_index.0,
     }

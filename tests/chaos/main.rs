@@ -7,6 +7,7 @@ mod history;
 mod kill;
 mod log;
 mod lost_drives;
+mod one_machine;
 mod starting;
 mod workload;
 

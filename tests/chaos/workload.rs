@@ -30,6 +30,11 @@ impl Memory {
         self.keys.values().filter(|expected| expected.acknowledged.is_some()).count()
     }
 
+    /// The keys that must be listed, in order, once everything was read back.
+    pub fn keys(&self) -> Vec<String> {
+        self.keys.iter().filter(|(_, expected)| expected.acknowledged.is_some()).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Writes with several writers, each on keys of its own, until the server stops answering or the writes are done.
     /// Returns how many were acknowledged.
     pub async fn write(&mut self, s3: &S3, generator: &mut StdRng, writers: usize, writes: usize) -> usize {

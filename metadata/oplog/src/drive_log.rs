@@ -124,7 +124,8 @@ impl DriveLog {
         Ok((log, finding))
     }
 
-    fn dir(&self) -> PathBuf {
+    /// Where its journal lies.
+    pub fn dir(&self) -> PathBuf {
         self.drive.dir.join(LOG_DIR)
     }
 

@@ -3,7 +3,9 @@
 //! ```text
 //! launch(n) -> write to r drives      synced(drive, n) -> acknowledged up to ...
 //!                                     failed(drive)    -> write n, n+1, .. to another, or stop
-//!                                     late(n)          -> write n to another one too
+//!                                     late(n)          -> write n to others too, and choose the slow ones last
+//!                                     ask_more(n)      -> write n to one more
+//!                                     returned(drive)  -> choose it again, last
 //! ```
 //! A group is acknowledged when r drives have synced it and every group before it has been acknowledged. Which drives
 //! those are is nobody's state: a start looks at all of them.
@@ -128,6 +130,21 @@ impl Flight {
         Ok(sends)
     }
 
+    /// A drive takes groups again.
+    pub fn returned(&mut self, drive: usize) {
+        assert!(!self.healthy.contains(&drive), "it had been left");
+        self.healthy.push(drive);
+    }
+
+    /// A group has been under way for too long, and no drive has synced it: it goes to one more, if there is one. Nobody is
+    /// slower than another so far, so the order stays.
+    pub fn ask_more(&mut self, number: GroupNumber) -> Option<Send> {
+        let pending = self.under_way.iter_mut().find(|pending| pending.number == number)?;
+        let drive = self.healthy.iter().copied().find(|&other| !pending.targets.contains(other))?;
+        pending.targets.insert(drive);
+        Some(Send { number, drive })
+    }
+
     /// A group has been under way for too long: it goes to one more drive for each that has not synced it, as far as
     /// there are others, and those that kept it waiting are chosen last from now on. The first r to sync it count.
     pub fn late(&mut self, number: GroupNumber) -> Vec<Send> {
@@ -200,5 +217,17 @@ mod tests {
         assert_eq!(flight.synced(0, number(1)), number(1), "too late, and no harm");
         assert_eq!(flight.launch(number(2)).unwrap().iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(flight.failed(0).unwrap(), []);
+    }
+
+    #[test]
+    fn one_more_is_asked_and_order_stays() {
+        let mut flight = Flight::new(2, vec![0, 1, 2], number(0));
+        flight.launch(number(1)).unwrap();
+        assert_eq!(flight.ask_more(number(1)), Some(Send { number: number(1), drive: 2 }));
+        assert_eq!(flight.ask_more(number(1)), None);
+        assert_eq!(flight.healthy(), [0, 1, 2]);
+        assert_eq!(flight.failed(1).unwrap(), [], "two others have it, or will");
+        flight.returned(1);
+        assert_eq!(flight.healthy(), [0, 2, 1]);
     }
 }

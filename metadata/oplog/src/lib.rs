@@ -8,6 +8,7 @@
 //! ```text
 //! append -> pipeline -> group -> r drives' journals -> acknowledged in order -> answered     (pipeline, flight, oplog)
 //! read   -> memory, else any drive that holds the group                                      (cache, reading)
+//! lapse  -> late or failing drive -> other drives at once, copies anew in the background     (pace, flight, mending)
 //! start  -> findings -> decision -> copies -> new epoch -> its first group -> the records    (recover, start, recovered)
 //! ```
 //!
@@ -37,8 +38,10 @@ pub mod finding;
 pub mod flight;
 pub mod group;
 mod lineage;
+mod mending;
 mod oplog;
 mod options;
+mod pace;
 mod pipeline;
 mod reading;
 pub mod record;

@@ -15,17 +15,23 @@ use cairn_journal::{JournalHandle, Reader, Shell, Usage};
 use tokio::sync::{Notify, oneshot};
 
 use crate::contents::Contents;
+use crate::drive_log::DriveLog;
 use crate::epoch::{EpochRecord, LogIdentity};
-use crate::error::OpLogError;
+use crate::error::{DriveFailure, OpLogError};
 use crate::flight::Flight;
 use crate::group::GroupNumber;
+use crate::mending::{keep_copies, look_after};
 use crate::options::{LogDrive, Options};
+use crate::pace::Patience;
 use crate::pipeline::{Answer, Beginning, Effects, Pipeline, Stored, Unit};
 use crate::record::LogRecord;
 use crate::recover::Kept;
 use crate::recovered::{Recovered, StartReport};
 use crate::segments::{Reclaim, SegmentUse};
 use crate::start::{Started, epoch_append, start};
+
+/// How long a drive may take to mark its journal as closed. One that hangs is recovered at the next start, like after a crash.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The operation log of one voter. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +45,9 @@ pub(crate) struct Shared {
     drives: Vec<RunningDrive>,
     clock: Arc<dyn Clock>,
     shell: Shell,
+    patience: Patience,
+    /// Wakes the one who copies groups that lie on too few drives.
+    short: Arc<Notify>,
     /// Wakes whoever waits for room in the queue, or for the log to be idle.
     progress: Notify,
     /// Wakes the one who looks for late groups.
@@ -52,6 +61,13 @@ pub(crate) struct RunningDrive {
     pub id: DriveId,
     pub reader: Option<Reader>,
     handle: Option<JournalHandle>,
+}
+
+impl RunningDrive {
+    /// The way to write to it, if the log does.
+    pub fn handle(&self) -> Option<&JournalHandle> {
+        self.handle.as_ref()
+    }
 }
 
 /// Answers when the records are durable on r drives, and everything before them.
@@ -69,7 +85,7 @@ impl Future for Completion {
 }
 
 /// What the log is like right now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Stats {
     /// The epoch, and with it roster and copies.
     pub epoch: EpochRecord,
@@ -77,8 +93,14 @@ pub struct Stats {
     pub healthy: Vec<DriveId>,
     /// The drives that were left since the start.
     pub failed: Vec<DriveId>,
+    /// The same, with what each said.
+    pub left: Vec<DriveFailure>,
     /// Whether nothing more is acknowledged.
     pub stopped: bool,
+    /// Groups that lie on fewer drives that are well than they should; they are being copied.
+    pub short: usize,
+    /// Groups that were copied since the start because a drive was left.
+    pub copied: u64,
     /// The last group acknowledged.
     pub acknowledged: GroupNumber,
     /// The first group that is still needed.
@@ -155,6 +177,7 @@ impl OpLog {
             stored.insert(name.number, Stored { epoch: name.epoch, places: places.collect() });
         }
         let mut drives = Vec::new();
+        let dirs = logs.iter().map(DriveLog::dir).collect();
         let mut segments = Vec::new();
         let mut healthy = Vec::new();
         for (position, log) in logs.into_iter().enumerate() {
@@ -180,6 +203,9 @@ impl OpLog {
         let pipeline = Pipeline::new(Beginning {
             epoch: epoch.id,
             drives: present,
+            dirs,
+            copies: epoch.quorum.copies_len(),
+            patience: options.patience(),
             flight: Flight::new(epoch.quorum.copies_len(), healthy, acknowledged),
             contents,
             stored,
@@ -197,12 +223,18 @@ impl OpLog {
             drives,
             clock: options.clock.clone(),
             shell,
+            patience: options.patience(),
+            short: Arc::new(Notify::new()),
             progress: Notify::new(),
             formed: Arc::new(Notify::new()),
             reclaiming: tokio::sync::Mutex::new(()),
         });
         if !read_only {
-            tokio::spawn(look_for_late(Arc::downgrade(&shared), shared.formed.clone(), options.late_after));
+            tokio::spawn(look_for_late(Arc::downgrade(&shared), shared.formed.clone()));
+            tokio::spawn(keep_copies(Arc::downgrade(&shared), shared.short.clone()));
+            for drive in 0..shared.drives.len() {
+                tokio::spawn(look_after(Arc::downgrade(&shared), drive));
+            }
         }
         let log = Self { shared };
         let recovered = Recovered::new(&log, kept, report, failed);
@@ -297,7 +329,8 @@ impl OpLog {
                 }
                 Err(source) => {
                     let mut effects = Effects::default();
-                    self.shared.pipeline().leave(reclaim.drive, source, &mut effects);
+                    let now = self.shared.clock.elapsed();
+                    self.shared.pipeline().leave(reclaim.drive, source, now, &mut effects);
                     return carry_out(&self.shared, effects);
                 }
             }
@@ -322,7 +355,10 @@ impl OpLog {
             epoch: self.shared.epoch.clone(),
             healthy: pipeline.flight.healthy().iter().map(id).collect(),
             failed: pipeline.failed.iter().map(|failure| failure.drive).collect(),
+            left: pipeline.failed.clone(),
             stopped: pipeline.stopped().is_some(),
+            short: pipeline.short,
+            copied: pipeline.counters.copied,
             acknowledged: pipeline.flight.acknowledged(),
             floor: pipeline.floor_acknowledged,
             first_index: pipeline.first_index(),
@@ -343,12 +379,10 @@ impl OpLog {
     pub async fn close(&self) -> Result<(), OpLogError> {
         self.shared.pipeline().closing = true;
         self.until(Pipeline::is_idle).await;
-        for drive in &self.shared.drives {
-            if let Some(handle) = &drive.handle
-                && let Err(error) = handle.close().await
-            {
-                tracing::warn!(drive = %drive.id, %error, "a drive's log could not be closed");
-            }
+        let closing = self.shared.drives.iter().filter_map(|drive| Some(close_drive(drive.id, drive.handle()?)));
+        for closed in closing.map(tokio::spawn).collect::<Vec<_>>() {
+            // Only the end of the runtime cuts it short.
+            drop(closed.await);
         }
         match self.shared.pipeline().stopped() {
             Some(OpLogError::ReadOnly) | None => Ok(()),
@@ -375,19 +409,40 @@ impl Shared {
     pub const fn shell(&self) -> Shell {
         self.shell
     }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub const fn patience(&self) -> Patience {
+        self.patience
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         self.formed.notify_one();
+        self.short.notify_one();
+    }
+}
+
+/// Closes one drive's journal, unless the drive hangs.
+fn close_drive(id: DriveId, handle: &JournalHandle) -> impl Future<Output = ()> + Send + 'static {
+    let handle = handle.clone();
+    async move {
+        match tokio::time::timeout(CLOSE_PATIENCE, handle.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(drive = %id, %error, "a drive's log could not be closed"),
+            Err(_) => tracing::warn!(drive = %id, "a drive does not answer, and its log is not closed"),
+        }
     }
 }
 
 /// Hands groups to journals and answers, with the lock free: a journal that has ended answers at once.
-fn carry_out(shared: &Arc<Shared>, effects: Effects) {
+pub(crate) fn carry_out(shared: &Arc<Shared>, effects: Effects) {
     let mut todo = vec![effects];
     while let Some(effects) = todo.pop() {
-        let Effects { sends, answers, formed } = effects;
+        let Effects { sends, answers, formed, short } = effects;
         for (send, append) in sends {
             let handle = shared.drives[send.drive].handle.as_ref().expect("only running drives are chosen");
             let called = shared.clone();
@@ -398,12 +453,15 @@ fn carry_out(shared: &Arc<Shared>, effects: Effects) {
             });
             if let Err(error) = submitted {
                 let mut effects = Effects::default();
-                shared.pipeline().leave(send.drive, Arc::new(error), &mut effects);
+                shared.pipeline().leave(send.drive, Arc::new(error), shared.clock.elapsed(), &mut effects);
                 todo.push(effects);
             }
         }
         if formed {
             shared.formed.notify_one();
+        }
+        if short {
+            shared.short.notify_one();
         }
         if !answers.is_empty() {
             answers.into_iter().for_each(|(answer, result)| answer(result));
@@ -413,12 +471,12 @@ fn carry_out(shared: &Arc<Shared>, effects: Effects) {
 }
 
 /// Looks after groups that are under way for too long, as long as the log is used.
-async fn look_for_late(log: Weak<Shared>, formed: Arc<Notify>, after: Duration) {
+async fn look_for_late(log: Weak<Shared>, formed: Arc<Notify>) {
     loop {
         let wait = {
             let Some(shared) = log.upgrade() else { return };
             let mut effects = Effects::default();
-            let wait = shared.pipeline().look_for_late(shared.clock.elapsed(), after, &mut effects);
+            let wait = shared.pipeline().look_for_late(shared.clock.elapsed(), &mut effects);
             carry_out(&shared, effects);
             wait
         };

@@ -10,6 +10,7 @@ use cairn_core::{Clock, DriveId};
 use cairn_journal::{BLOCK_BYTES, Files, OwnerKind};
 
 use crate::group::{GROUP_BODY_BYTES_MAX, GROUP_HEAD_BYTES_MAX};
+use crate::pace::Patience;
 use crate::record::CONTROL_BYTES_MAX;
 use crate::recover::Orders;
 
@@ -56,15 +57,18 @@ pub struct Options {
     /// How many groups may be under way at once. With one, a lone append waits for whoever is being synced; with more,
     /// groups are smaller.
     pub groups_under_way: usize,
-    /// After how long a group is written to another drive too.
+    /// After how long a drive is late that has not synced what another one has: the group goes to others too. At least as
+    /// long again as the other one took, so that a pause of all drives makes nobody late.
     pub late_after: Duration,
+    /// After how long a drive is given up that does not answer at all, though others do.
+    pub given_up_after: Duration,
     /// Dates the records, for people.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Options {
     /// The usual: segments of 64 MiB, 32 MiB of recent entries, 64 MiB waiting, one group under way, another drive after
-    /// a second. Says neither how many copies are wanted nor that the log was formed.
+    /// a quarter of a second, none of a drive that hangs for half a minute. Says neither how many copies are wanted nor that the log was formed.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             formed: false,
@@ -75,9 +79,14 @@ impl Options {
             cache_bytes: 32 << 20,
             queue_bytes: 64 << 20,
             groups_under_way: 1,
-            late_after: Duration::from_secs(1),
+            late_after: Duration::from_millis(250),
+            given_up_after: Duration::from_secs(30),
             clock,
         }
+    }
+
+    pub(crate) const fn patience(&self) -> Patience {
+        Patience { late: self.late_after, given_up: self.given_up_after }
     }
 
     pub(crate) fn limits(&self) -> Limits {

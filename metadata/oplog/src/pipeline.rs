@@ -9,7 +9,11 @@
 //! What must not happen under the lock: handing a group to a journal (it may answer at once) and answering. Both are
 //! collected as [`Effects`] and carried out by the caller once the lock is free.
 
-use std::collections::{BTreeMap, VecDeque};
+mod copies;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +28,11 @@ use crate::error::{DriveFailure, OpLogError};
 use crate::flight::{Flight, Send, TooFewDrives};
 use crate::group::{GroupHead, GroupName, GroupNumber, StoredName};
 use crate::options::Limits;
+use crate::pace::{Pace, Patience};
 use crate::record::{RecordHead, TooLarge};
 use crate::segments::{Reclaim, SegmentUse};
+
+pub(crate) use copies::Short;
 
 /// Called once, with what became of the records.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), OpLogError>) + core::marker::Send>;
@@ -56,7 +63,6 @@ struct UnderWay {
     append: Append,
     floor: GroupNumber,
     lowest_index: Option<u64>,
-    since: Elapsed,
     answers: Vec<Answer>,
 }
 
@@ -67,6 +73,8 @@ pub(crate) struct Effects {
     pub answers: Vec<(Answer, Result<(), OpLogError>)>,
     /// Whether a group was formed, so that someone looks whether it is late.
     pub formed: bool,
+    /// Whether groups lie on too few drives, so that someone copies them.
+    pub short: bool,
 }
 
 /// Where a group lies.
@@ -82,6 +90,7 @@ pub(crate) struct Counters {
     pub groups: u64,
     pub records: u64,
     pub late: u64,
+    pub copied: u64,
 }
 
 /// Everything under the lock.
@@ -94,10 +103,19 @@ pub(crate) struct Pipeline {
     pub segments: Vec<SegmentUse>,
     pub counters: Counters,
     pub failed: Vec<DriveFailure>,
+    /// Drives that were left because they were full: they are asked again.
+    pub full: BTreeSet<usize>,
+    /// Groups that lie on fewer drives than they should; see [`Self::next_short`].
+    pub short: usize,
     /// The floor that has taken effect: what is below it may be removed.
     pub floor_acknowledged: GroupNumber,
     pub closing: bool,
     drives: Vec<DriveId>,
+    /// Where their journals lie, for messages.
+    dirs: Vec<PathBuf>,
+    copies: usize,
+    pace: Pace,
+    patience: Patience,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     queue_bytes_max: usize,
@@ -116,6 +134,9 @@ pub(crate) struct Pipeline {
 pub(crate) struct Beginning {
     pub epoch: EpochId,
     pub drives: Vec<DriveId>,
+    pub dirs: Vec<PathBuf>,
+    pub copies: usize,
+    pub patience: Patience,
     pub flight: Flight,
     pub contents: Contents,
     pub stored: BTreeMap<GroupNumber, Stored>,
@@ -131,7 +152,7 @@ pub(crate) struct Beginning {
 impl Pipeline {
     pub fn new(beginning: Beginning) -> Self {
         assert!(beginning.groups_under_way > 0, "one group at least can be under way");
-        Self {
+        let mut pipeline = Self {
             epoch: beginning.epoch,
             last_formed: beginning.flight.acknowledged(),
             flight: beginning.flight,
@@ -143,9 +164,15 @@ impl Pipeline {
             segments: beginning.segments,
             counters: Counters::default(),
             failed: Vec::new(),
+            full: BTreeSet::new(),
+            short: 0,
             floor_acknowledged: beginning.floor,
             closing: false,
             drives: beginning.drives,
+            dirs: beginning.dirs,
+            copies: beginning.copies,
+            pace: Pace::default(),
+            patience: beginning.patience,
             queue: VecDeque::new(),
             queued_bytes: 0,
             queue_bytes_max: beginning.queue_bytes,
@@ -154,7 +181,9 @@ impl Pipeline {
             floor: beginning.floor,
             limits: beginning.limits,
             stopped: beginning.stopped,
-        }
+        };
+        pipeline.count_short();
+        pipeline
     }
 
     /// Whether nothing waits and nothing is under way.
@@ -306,13 +335,14 @@ impl Pipeline {
                 append: append.clone(),
                 floor: self.floor,
                 lowest_index,
-                since: now,
                 answers,
             });
+            self.pace.formed(number, now);
             effects.formed = true;
             match self.flight.launch(number) {
                 Ok(targets) => {
                     self.stored.insert(number, Stored { epoch: self.epoch, places: Vec::new() });
+                    targets.iter().for_each(|drive| self.pace.sent(drive, number, now));
                     let sends = targets.iter().map(|drive| (Send { number, drive }, append.clone()));
                     effects.sends.extend(sends);
                 }
@@ -345,6 +375,7 @@ impl Pipeline {
         now: Elapsed,
         effects: &mut Effects,
     ) {
+        self.pace.answered(send.drive, send.number, result.is_ok(), now);
         match result {
             Ok(place) => {
                 self.segments[send.drive].note(place.segment, send.number);
@@ -357,48 +388,66 @@ impl Pipeline {
                     self.form(now, effects);
                 }
             }
-            Err(source) => self.leave(send.drive, source, effects),
+            Err(source) => self.leave(send.drive, source, now, effects),
         }
     }
 
-    /// A drive takes nothing more: what it has not synced goes to others.
-    pub fn leave(&mut self, drive: usize, source: Arc<JournalError>, effects: &mut Effects) {
-        if self.flight.healthy().contains(&drive) {
+    /// A drive takes nothing more: what it has not synced goes to others at once, and what it had is copied.
+    pub fn leave(&mut self, drive: usize, source: Arc<JournalError>, now: Elapsed, effects: &mut Effects) {
+        let was_healthy = self.flight.healthy().contains(&drive);
+        if was_healthy {
             let name = self.drives[drive];
             tracing::warn!(drive = %name, error = %source, "the log leaves a drive that fails");
+            if matches!(*source, JournalError::Full { .. }) {
+                self.full.insert(drive);
+            }
             self.failed.push(DriveFailure { drive: name, source });
         }
+        self.pace.left(drive);
         if self.stopped.is_some() {
             return;
         }
         match self.flight.failed(drive) {
-            Ok(sends) => self.send_again(sends, effects),
-            Err(too_few) => self.stop(too_few, effects),
+            Ok(sends) => self.send_again(sends, now, effects),
+            Err(too_few) => return self.stop(too_few, effects),
+        }
+        if was_healthy {
+            self.count_short();
+            effects.short |= self.short > 0;
         }
     }
 
-    /// Sends what has been under way for so long to other drives too. Says when to look again: none while nothing is
-    /// under way.
-    pub fn look_for_late(&mut self, now: Elapsed, after: Duration, effects: &mut Effects) -> Option<Duration> {
-        let late: Vec<GroupNumber> =
-            self.under_way.iter().filter(|group| now.since(group.since) >= after).map(|group| group.number).collect();
-        for number in late {
+    /// Sends what has been under way for too long to other drives too, and gives up those that never answer. Says when to
+    /// look again: none while nothing is under way.
+    pub fn look_for_late(&mut self, now: Elapsed, effects: &mut Effects) -> Option<Duration> {
+        let due = self.pace.due(now, self.patience, self.flight.acknowledged());
+        for number in due.late {
             let sends = self.flight.late(number);
             if !sends.is_empty() {
                 self.counters.late += 1;
                 tracing::warn!(%number, ?sends, "a group of the log is late and goes to another drive too");
-                self.send_again(sends, effects);
+                self.send_again(sends, now, effects);
             }
         }
-        // What is late already is looked at again after the same time: another drive may have become free.
-        let waits = self.under_way.iter().map(|group| after.saturating_sub(now.since(group.since)));
-        waits.min().map(|wait| if wait.is_zero() { after } else { wait })
+        for number in due.silent {
+            if let Some(send) = self.flight.ask_more(number) {
+                tracing::warn!(%number, ?send, "no drive answers, one more is asked");
+                self.send_again(vec![send], now, effects);
+            }
+        }
+        for drive in due.given_up {
+            let source = io::ErrorKind::TimedOut.into();
+            let error = JournalError::Io { operation: "wait for", path: self.dirs[drive].clone(), source };
+            self.leave(drive, Arc::new(error), now, effects);
+        }
+        due.wait
     }
 
-    fn send_again(&mut self, sends: Vec<Send>, effects: &mut Effects) {
+    fn send_again(&mut self, sends: Vec<Send>, now: Elapsed, effects: &mut Effects) {
         for send in sends {
             let group = self.under_way.iter().find(|group| group.number == send.number);
             let append = group.expect("what is in flight is under way").append.clone();
+            self.pace.sent(send.drive, send.number, now);
             effects.sends.push((send, append));
         }
     }
@@ -408,8 +457,14 @@ impl Pipeline {
         while self.under_way.front().is_some_and(|oldest| oldest.number <= acknowledged) {
             let group = self.under_way.pop_front().expect("it was just seen");
             self.floor_acknowledged = group.floor;
+            if !self.failed.is_empty() && self.is_short(group.number) {
+                // A drive failed after it had synced the group: that counts, and is one copy too few.
+                self.short += 1;
+                effects.short = true;
+            }
             effects.answers.extend(group.answers.into_iter().map(|answer| (answer, Ok(()))));
         }
+        self.pace.acknowledged(acknowledged);
         let under_way = self.under_way.iter().map(|group| group.lowest_index);
         let queued = self.queue.iter().map(|unit| unit.lowest_index);
         let lowest = under_way.chain(queued).flatten().min();
@@ -436,7 +491,7 @@ impl Pipeline {
             ordinal: run.ordinal,
             first_index: run.first_index,
             count: run.count,
-            places: stored.places.clone(),
+            places: self.best_first(&stored.places),
         })
     }
 
@@ -444,6 +499,9 @@ impl Pipeline {
     pub fn reclaim(&mut self) -> Vec<Reclaim> {
         let floor = self.floor_acknowledged;
         self.stored = self.stored.split_off(&floor);
+        if self.short > 0 {
+            self.count_short();
+        }
         let healthy: DriveSet = self.flight.healthy().iter().copied().collect();
         let drives = self.segments.iter().enumerate().filter(|(drive, _)| healthy.contains(*drive));
         drives.filter_map(|(drive, segments)| segments.reclaim(drive, floor)).collect()

@@ -67,11 +67,15 @@ fn cut(group: &StoredGroup, located: &Located, index: u64, end: u64) -> Vec<Byte
 
 /// A group that a start has kept.
 pub(crate) async fn read_kept(shared: &Arc<Shared>, name: GroupName) -> Result<StoredGroup, OpLogError> {
-    let places = shared.pipeline().stored.get(&name.number).map(|stored| stored.places.clone());
+    let places = {
+        let pipeline = shared.pipeline();
+        pipeline.stored.get(&name.number).map(|stored| pipeline.best_first(&stored.places))
+    };
     read_stored(shared, name, &places.unwrap_or_default()).await
 }
 
-async fn read_stored(
+/// A group from the first of some places where it is whole.
+pub(crate) async fn read_stored(
     shared: &Arc<Shared>,
     name: GroupName,
     places: &[(usize, Place)],

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod fleet;
+mod lapses;
 mod real_disks;
 mod running;
 mod starting;

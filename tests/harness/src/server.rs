@@ -22,8 +22,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 pub struct Launch {
     /// The program: `env!("CARGO_BIN_EXE_cairn")`.
     pub program: PathBuf,
-    /// Its directory.
+    /// Its directory; of `cairn server`, the one for its state.
     pub dir: PathBuf,
+    /// The drives of `cairn server`; none for `cairn dev`.
+    pub drives: Option<Vec<PathBuf>>,
     /// More arguments.
     pub args: Vec<String>,
     /// More environment.
@@ -33,7 +35,12 @@ pub struct Launch {
 impl Launch {
     /// `cairn dev` on a directory.
     pub fn dev(program: &str, dir: &Path) -> Self {
-        Self { program: program.into(), dir: dir.to_owned(), args: Vec::new(), env: Vec::new() }
+        Self { program: program.into(), dir: dir.to_owned(), drives: None, args: Vec::new(), env: Vec::new() }
+    }
+
+    /// `cairn server` on some drives.
+    pub fn server(program: &str, state: &Path, drives: &[PathBuf]) -> Self {
+        Self { drives: Some(drives.to_vec()), ..Self::dev(program, state) }
     }
 
     /// With more arguments.
@@ -50,7 +57,11 @@ impl Launch {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("dev").arg("--dir").arg(&self.dir).args(["--listen", "127.0.0.1:0"]).args(&self.args);
+        match &self.drives {
+            None => command.arg("dev").arg("--dir").arg(&self.dir),
+            Some(drives) => command.arg("server").args(drives).arg("--state").arg(&self.dir),
+        };
+        command.args(["--listen", "127.0.0.1:0"]).args(&self.args);
         command.env_remove("CAIRN_ROOT_ACCESS_KEY").env_remove("CAIRN_ROOT_SECRET_KEY");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cairn_core::DriveId;
+use cairn_journal::files::faulty::Operation;
 
 use super::fleet::Fleet;
 use crate::{LogRecord, OpLog, OpLogError, Recovered};
@@ -130,6 +131,7 @@ impl Model {
 
 async fn live(fleet: &Fleet, model: &mut Model, log: &OpLog) {
     let acknowledged = Arc::new(Mutex::new(model.acknowledged));
+    let mut failing = fleet.below(5);
     for _ in 0..fleet.below(25) {
         let unit = model.next_unit(fleet);
         let count = model.units.len();
@@ -154,6 +156,12 @@ async fn live(fleet: &Fleet, model: &mut Model, log: &OpLog) {
         }
         if fleet.below(8) == 0 {
             log.reclaim().await;
+        }
+        if failing > 0 && fleet.below(8) == 0 {
+            // Another drive takes its place, and what it held is copied while the next units come.
+            failing -= 1;
+            let operation = [Operation::Sync, Operation::Write][fleet.below(2) as usize];
+            fleet.disks[fleet.below(fleet.disks.len() as u64) as usize].1.fail_next(operation, "");
         }
     }
     if fleet.below(3) == 0 {

@@ -67,7 +67,10 @@ impl Fleet {
     }
 
     pub fn crash(&self) {
-        self.disks.iter().for_each(|(_, disk)| disk.crash());
+        for (_, disk) in &self.disks {
+            disk.crash();
+            disk.stop_faults();
+        }
     }
 }
 
