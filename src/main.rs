@@ -29,6 +29,7 @@ const NOT_AS_IT_SHOULD_BE: u8 = 3;
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
+    keep_pages_small();
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(code) => code,
@@ -37,6 +38,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has the kernel give this process memory by the page. In pages of 2 MiB, for which the allocator asks, small objects of
+/// many threads lie in a page of each: a server that idles took 80 MiB and not 48, and kept 330 MiB after a load and not
+/// 230. Kernels that cannot do it leave things as they are.
+fn keep_pages_small() {
+    rustix::thread::disable_transparent_huge_pages(true).unwrap_or_default();
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

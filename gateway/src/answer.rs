@@ -77,6 +77,10 @@ fn is_xml(answer: &HttpResponse) -> bool {
 /// reader unless it is escaped, and two characters that s3s lets pass are no XML at all.
 fn faithful(text: &Bytes) -> Option<Bytes> {
     let noncharacter = |window: &[u8]| matches!(window, [0xEF, 0xBF, 0xBE | 0xBF]);
+    // Nearly every document has neither, nor a character that begins as those two do.
+    if !text.iter().any(|byte| matches!(byte, b'\r' | 0xEF)) {
+        return None;
+    }
     if !text.contains(&b'\r') && !text.windows(3).any(noncharacter) {
         return None;
     }

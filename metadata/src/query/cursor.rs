@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cairn_machine::row::{Table, prefix_end};
 use cairn_machine::{RowError, RowSource};
 
-const PAGE_FIRST: usize = 4;
+const PAGE_FIRST: usize = 2;
 const PAGE_MAX: usize = 256;
 
 /// A place in a table.

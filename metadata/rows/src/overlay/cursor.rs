@@ -8,8 +8,8 @@ use cairn_core::LogIndex;
 use super::{OverlayError, Row};
 use crate::generation::Generation;
 
-/// The first page is small, because many walks end or jump soon; each further one is twice as long.
-const PAGE_ROWS_MIN: usize = 16;
+/// The first page is short, because many walks end or jump soon; each further one is twice as long.
+const PAGE_ROWS_MIN: usize = 2;
 /// No page is longer: with rows of the usual size it takes some 50 KiB.
 const PAGE_ROWS_MAX: usize = 256;
 
