@@ -20,10 +20,17 @@ HEAD = """# ceph/s3-tests
 
 What of the S3 tests of Ceph passes, and why the rest does not. `tests/s3/ceph_s3_tests.py` runs them (its head says how) against
 fresh `cairn dev`s, on users of their own, with the suite's own clean-up; nothing is done for any test. Counted are the tests
-without those of logging, lifecycle and cloud. This page is written by `tests/s3/ceph_s3_tests_doc.py` from the table of one run,
-`tests/s3/ceph_s3_tests.tsv`, which has a line for each test, and from `ceph_s3_tests.reasons.tsv`; with `--compare` the runner
-lists what passed there and does not pass now. Where a reason names AWS, it is what its documentation says or what is told of it; it
-was not tried.
+without those of logging, lifecycle and cloud. This page is written by `tests/s3/ceph_s3_tests_doc.py` from the table of a run,
+`tests/s3/ceph_s3_tests.tsv`, which has a line for each test, and from `ceph_s3_tests.reasons.tsv`. With `--compare` the runner lists
+what passed there and does not pass now. Where a reason names AWS, it is what its documentation says or what is told of it; it was not
+tried.
+"""
+
+# What is to be known of the table as it stands. It changes with the table.
+NOTE = """
+One whole run of 21 November 2026 counted 468 and 31. What was mended then let 28 more pass. The run after that was ended by a machine
+with too much else to do when 615 of the 719 tests were through; the 28 were run by themselves, and 93 that it did not reach (25 of
+them pass, the others want encryption or are named below) stand as they were counted before.
 """
 
 
@@ -90,7 +97,7 @@ def page():
         else:
             single.append((name, why))
     complaints += [f"{name} has a reason and passes" for name in reasons.exact if name not in reasons.used]
-    lines = [HEAD, *(f"- `{file}.py`: {counted(results)}." for file, results in files.items()), ""]
+    lines = [HEAD + NOTE, *(f"- `{file}.py`: {counted(results)}." for file, results in files.items()), ""]
     lines += ["| Reason | Tests | |", "|---|---|---|"]
     lines += [f"| {group} | {len(names)} | {why} |" for (group, why), names in groups.items()]
     lines += [f"| Single tests | {len(single)} | below |", "", "## Single tests", "", "| Test | Why |", "|---|---|"]
