@@ -98,8 +98,9 @@ impl Flight {
 
     /// A drive has synced a group. Says up to where everything is acknowledged now.
     pub fn synced(&mut self, drive: usize, number: GroupNumber) -> GroupNumber {
-        if let Some(pending) = self.under_way.iter_mut().find(|pending| pending.number == number) {
-            assert!(pending.targets.contains(drive), "it was sent there");
+        // A drive that was left while it was writing may still answer, and counts for nothing.
+        let asked = |pending: &&mut Pending| pending.number == number && pending.targets.contains(drive);
+        if let Some(pending) = self.under_way.iter_mut().find(asked) {
             pending.synced.insert(drive);
         }
         while let Some(oldest) = self.under_way.front().filter(|oldest| oldest.synced.len() >= self.copies) {
@@ -227,6 +228,7 @@ mod tests {
         assert_eq!(flight.ask_more(number(1)), None);
         assert_eq!(flight.healthy(), [0, 1, 2]);
         assert_eq!(flight.failed(1).unwrap(), [], "two others have it, or will");
+        assert_eq!(flight.synced(1, number(1)), number(0), "whoever was left counts for nothing");
         flight.returned(1);
         assert_eq!(flight.healthy(), [0, 2, 1]);
     }
