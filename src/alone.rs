@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::ask::target::{RunningNode, nodes_path, write_nodes};
 use crate::assembly::Assembly;
 use crate::credentials::Credentials;
+use crate::say;
 
 /// Why a process cannot take its place, beside what its parts say.
 #[derive(Debug, thiserror::Error)]
@@ -104,10 +105,10 @@ pub async fn serve(
         () = ending.asked() => Ok(()),
         failure = assembly.failed() => Err(failure),
     };
-    eprintln!("cairn: letting running requests finish");
+    say::aside("letting running requests finish");
     let cut = serving.stop().await;
     if cut > 0 {
-        eprintln!("cairn: {cut} connections were cut: their requests took too long");
+        say::aside(format_args!("{cut} connections were cut: their requests took too long"));
     }
     let stopped = assembly.stop().await;
     // The file names running processes; there is none any more.
@@ -120,32 +121,36 @@ pub async fn serve(
 
 fn greet(state: &Path, endpoint: &str, address: SocketAddr, assembly: &Assembly, drives: &str, warnings: &[String]) {
     let standard = assembly.standard();
-    println!("Cairn {} serves S3 on {endpoint}", env!("CARGO_PKG_VERSION"));
-    println!("  drives       {} {drives}", assembly.drive_count());
-    println!("  coding       {standard}: any {} of them may be lost", standard.m());
+    say::line(format_args!("Cairn {} serves S3 on {endpoint}", env!("CARGO_PKG_VERSION")));
+    say::line(format_args!("  drives       {} {drives}", assembly.drive_count()));
+    say::line(format_args!("  coding       {standard}: any {} of them may be lost", standard.m()));
     let key = assembly.credentials();
     if std::io::stdout().is_terminal() {
-        println!("  access key   {}", key.access_key);
-        println!("  secret key   {}", key.secret_key);
+        say::line(format_args!("  access key   {}", key.access_key));
+        say::line(format_args!("  secret key   {}", key.secret_key));
     } else {
-        println!("  credentials  {}", Credentials::path_in(state).display());
+        say::line(format_args!("  credentials  {}", Credentials::path_in(state).display()));
     }
     for notice in assembly.notices().iter().chain(warnings) {
-        println!("  note         {notice}");
+        say::line(format_args!("  note         {notice}"));
     }
     if !address.ip().is_loopback() {
-        println!(
+        say::line(format_args!(
             "  WARNING      {address} is not loopback and there is no TLS: whoever shares the network can read along"
-        );
+        ));
     }
     let json = |name: &str| {
         let path = Credentials::path_in(state);
         format!("$(python3 -c 'import json; print(json.load(open(\"{}\"))[\"{name}\"])')", path.display())
     };
-    println!();
-    println!("export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}", json("access_key"), json("secret_key"));
-    println!("aws --endpoint-url {endpoint} --region us-east-1 s3 mb s3://stones");
-    println!("aws --endpoint-url {endpoint} --region us-east-1 s3 cp README.md s3://stones/");
-    println!();
-    println!("Ctrl-C stops it. `cairn status --dir {}` says whether the data is safe.", state.display());
+    say::line("");
+    say::line(format_args!(
+        "export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}",
+        json("access_key"),
+        json("secret_key")
+    ));
+    say::line(format_args!("aws --endpoint-url {endpoint} --region us-east-1 s3 mb s3://stones"));
+    say::line(format_args!("aws --endpoint-url {endpoint} --region us-east-1 s3 cp README.md s3://stones/"));
+    say::line("");
+    say::line(format_args!("Ctrl-C stops it. `cairn status --dir {}` says whether the data is safe.", state.display()));
 }

@@ -13,7 +13,7 @@
 //! - [`node`]: one member of a cluster, by its file
 //! - [`assembly`]: the roles of one process, started in order and stopped in reverse; [`ties`]: what ties it to other nodes
 //! - [`admin`]: what a running server answers to `cairn status` and others; [`status`]: the answer itself
-//! - [`ask`]: asking a running server; [`show`]: what a person sees
+//! - [`ask`]: asking a running server; [`show`]: what a person sees; [`say`]: what a server says meanwhile
 //! - [`audit`]: whether the ledger balances; [`raft`]: the members of the log
 //! - [`log`]: the log for people, who asked for what; [`calendar`]: how moments are written
 //! - [`bench`]: a load on any S3 server, which the crate `cairn-bench` makes
@@ -33,6 +33,7 @@ pub mod doctor;
 pub mod log;
 pub mod node;
 pub mod raft;
+pub mod say;
 pub mod server;
 pub mod show;
 pub mod status;

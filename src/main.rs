@@ -173,5 +173,7 @@ fn one_line(error: &dyn std::error::Error) -> String {
 fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off,openraft=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // It would complain to standard error that standard error is gone, and panic.
+    let quiet = tracing_subscriber::fmt().log_internal_errors(false);
+    quiet.with_env_filter(filter).with_writer(std::io::stderr).init();
 }

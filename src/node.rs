@@ -34,6 +34,7 @@ use crate::cli::NodeArgs;
 use crate::credentials::Credentials;
 use crate::node::cluster_file::ClusterFile;
 use crate::node::config::{NodeConfig, Patience, Role};
+use crate::say;
 use crate::ties::{GOSSIP_EVERY, Hearing};
 
 /// How long an address may stay in use, and how often that is looked at.
@@ -98,7 +99,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
     if let Some(serving) = serving {
         let cut = serving.stop().await;
         if cut > 0 {
-            eprintln!("cairn: {cut} connections were cut: their requests took too long");
+            say::aside(format_args!("{cut} connections were cut: their requests took too long"));
         }
     }
     let stopped = assembly.stop().await;

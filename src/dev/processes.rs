@@ -30,6 +30,7 @@ use crate::ask::{self, Target};
 use crate::cli::DevArgs;
 use crate::credentials::Credentials;
 use crate::dev::processes::layout::{Layout, NodePlace};
+use crate::say;
 use crate::status::Status;
 
 pub use layout::{LayoutError, formed_with};
@@ -75,11 +76,11 @@ pub async fn run(args: DevArgs, processes: u16) -> anyhow::Result<()> {
             Some((number, status)) = ended.next() => {
                 let place = layout.node(number);
                 let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                println!("node-{number} has ended ({how}); start it again with:\n  {}", place.command());
+                say::line(format_args!("node-{number} has ended ({how}); start it again with:\n  {}", place.command()));
             }
         }
     }
-    eprintln!("cairn: ending the nodes");
+    say::aside("ending the nodes");
     stop(&args.dir, &layout).await
 }
 
@@ -97,7 +98,7 @@ async fn start(dir: &Path, layout: &Layout) -> anyhow::Result<Ended> {
     let all = futures::future::try_join_all(serving);
     tokio::time::timeout(START_PATIENCE, all).await.context("not every node serves yet: see what they say above")??;
     let status = wait_for_voters(dir).await?;
-    println!("{}", greeting(dir, layout, &read_nodes(dir)?, &status));
+    say::line(greeting(dir, layout, &read_nodes(dir)?, &status));
     let ended = Ended::new();
     for node in running {
         ended.push(Box::pin(follow(node)));
@@ -136,7 +137,7 @@ async fn serves(node: &mut Running) -> anyhow::Result<()> {
 /// Reads what a node says until it has ended, so that it never waits for a full pipe.
 async fn follow(mut node: Running) -> (u16, io::Result<ExitStatus>) {
     while let Ok(Some(line)) = node.lines.next_line().await {
-        println!("node-{}: {line}", node.number);
+        say::line(format_args!("node-{}: {line}", node.number));
     }
     (node.number, node.child.wait().await)
 }
@@ -196,7 +197,7 @@ async fn stop(dir: &Path, layout: &Layout) -> anyhow::Result<()> {
     let until = tokio::time::Instant::now() + STOP_PATIENCE;
     while pids.iter().any(|pid| !has_ended(pid.as_raw_nonzero().get().unsigned_abs())) {
         if tokio::time::Instant::now() >= until {
-            eprintln!("cairn: some nodes do not end by themselves and are killed");
+            say::aside("some nodes do not end by themselves and are killed");
             signal_all(&pids, Signal::KILL);
             break;
         }
