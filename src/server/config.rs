@@ -38,8 +38,7 @@ pub struct ServerConfig {
     pub drives: Vec<PathBuf>,
     /// Where S3 is served.
     pub listen: SocketAddr,
-    /// Where the root key and the addresses of the process are told to people on this machine, and rows are kept that are
-    /// in no run yet. Nothing in it is precious.
+    /// Where the root key and the addresses of the process are told to people on this machine. Nothing in it is precious.
     pub state: PathBuf,
     /// Whether signatures of version 2 are accepted.
     pub signature_v2: bool,

@@ -47,11 +47,12 @@ async fn copy(shared: &Arc<Shared>, batch: Vec<Short>) -> GroupNumber {
             break;
         }
         let Short { name, places, target } = short;
+        // Whatever becomes of it: the next round begins behind it, and does not turn in place.
+        last = name.number;
         let group = match read_stored(shared, name, &places).await {
             Ok(group) => group,
             Err(error) => {
                 tracing::error!(%error, "a group of the log lies on too few drives and cannot be copied");
-                last = name.number;
                 continue;
             }
         };
@@ -75,7 +76,6 @@ async fn copy(shared: &Arc<Shared>, batch: Vec<Short>) -> GroupNumber {
         } else {
             answers.push((target, answer));
         }
-        last = name.number;
     }
     let targets: BTreeSet<usize> = answers.iter().map(|(target, _)| *target).collect();
     let all = async {
