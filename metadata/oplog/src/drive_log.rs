@@ -188,6 +188,11 @@ impl DriveLog {
         Ok(self.journal.as_mut().expect("it was just opened"))
     }
 
+    /// Makes the journal where there is none yet.
+    pub fn begin(&mut self) -> Result<(), Arc<JournalError>> {
+        self.journal().map(|_| ())
+    }
+
     /// Writes and syncs records under their names.
     pub fn append(&mut self, records: Vec<(StoredName, Append)>) -> Result<(), Arc<JournalError>> {
         let (names, appends): (Vec<_>, Vec<_>) = records.into_iter().unzip();

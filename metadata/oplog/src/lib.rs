@@ -9,6 +9,7 @@
 //! append -> pipeline -> group -> r drives' journals -> acknowledged in order -> answered     (pipeline, flight, oplog)
 //! read   -> memory, else any drive that holds the group                                      (cache, reading)
 //! lapse  -> late or failing drive -> other drives at once, copies anew in the background     (pace, flight, mending)
+//! change -> copies -> no group for a moment -> new epoch -> its first group                  (changing, pipeline/change)
 //! start  -> findings -> decision -> copies -> new epoch -> its first group -> the records    (recover, start, recovered)
 //! ```
 //!
@@ -21,7 +22,7 @@
 //!
 //! Words:
 //! - **roster**: the drives that take part; **copies** (r): how many of them sync a group before it is acknowledged
-//! - **epoch**: one start on one roster. Its record names all epochs before it and how much of each counts
+//! - **epoch**: one start, or one change while running, on one roster. Its record names all epochs before it and how much of each counts
 //! - **proven**: an epoch of which a group was found; one without is an attempt cut short, or looks like one
 //! - **durable end**: the last group that had been acknowledged when a group was formed; each group names it
 //! - **floor**: the first group that is still needed; what is below it was purged
@@ -29,6 +30,7 @@
 //! - **blank**: a drive without any record of this log; one of a roster that is blank has forgotten what it held
 
 mod cache;
+mod changing;
 pub mod contents;
 mod drive_log;
 pub mod drive_set;
@@ -51,18 +53,21 @@ pub mod refusal;
 pub mod roster;
 mod segments;
 mod start;
+mod stats;
 
 #[cfg(test)]
 mod tests;
 
 pub use cairn_journal::Shell;
+pub use changing::{ChangeError, RosterChange};
 pub use epoch::{EpochRecord, LogIdentity, VoterId};
 pub use error::{DriveFailure, OpLogError};
 pub use group::{GroupName, GroupNumber};
-pub use oplog::{Completion, OpLog, Stats};
+pub use oplog::{Completion, OpLog};
 pub use options::{LogDrive, Options};
 pub use record::LogRecord;
 pub use recover::Orders;
 pub use recovered::{Recovered, StartReport};
 pub use refusal::Refusal;
 pub use roster::{Quorum, copies_wanted};
+pub use stats::Stats;

@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_core::{DriveId, EpochId};
 
 use crate::drive_set::DriveSet;
-use crate::epoch::EpochRecord;
+use crate::epoch::{ANCESTORS_MAX, Ancestor, EpochRecord};
 use crate::finding::DriveFinding;
+use crate::group::GroupNumber;
 use crate::recover::Orders;
 use crate::refusal::Refusal;
 
@@ -41,6 +42,44 @@ pub(crate) struct Dropped {
     pub record: EpochRecord,
     /// Whether all its quorums may have synced it.
     pub may_have_begun: bool,
+}
+
+impl Lineage {
+    /// The ancestors of the epoch that follows: the base's and the base, cut to the last group that is kept; and all others
+    /// that are known, as void.
+    pub fn ancestors(&self, last: GroupNumber) -> Vec<Ancestor> {
+        let mut known: BTreeSet<EpochId> = BTreeSet::new();
+        let mut ancestors = Vec::new();
+        if let Some(base) = &self.base {
+            for ancestor in &base.ancestors {
+                known.insert(ancestor.epoch);
+                ancestors.push(cut(*ancestor, last));
+            }
+            known.insert(base.id);
+        }
+        for attempt in &self.dropped {
+            for older in &attempt.record.ancestors {
+                if known.insert(older.epoch) {
+                    ancestors.push(Ancestor::void(older.epoch, older.forced));
+                }
+            }
+            if known.insert(attempt.record.id) {
+                ancestors.push(Ancestor::void(attempt.record.id, attempt.record.forced));
+            }
+        }
+        if let Some(base) = &self.base {
+            let own = Ancestor { epoch: base.id, first: base.kept.next(), last, forced: base.forced };
+            ancestors.push(cut(own, last));
+        }
+        let surplus = ancestors.len().saturating_sub(ANCESTORS_MAX);
+        ancestors.drain(..surplus);
+        ancestors
+    }
+}
+
+fn cut(ancestor: Ancestor, last: GroupNumber) -> Ancestor {
+    let cut = Ancestor { last: ancestor.last.min(last), ..ancestor };
+    if cut.first > cut.last { Ancestor::void(cut.epoch, cut.forced) } else { cut }
 }
 
 struct Candidate<'a> {

@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cairn_journal::JournalError;
+use cairn_journal::{JournalError, JournalHandle};
 use tokio::sync::{Notify, oneshot};
 
 use crate::group::GroupNumber;
 use crate::oplog::{Shared, carry_out};
 use crate::pipeline::{Effects, Short};
 use crate::reading::read_stored;
+use crate::start::epoch_append;
 
 /// So many groups are copied before it is waited for all of them, and so many bytes.
-const BATCH_GROUPS: usize = 64;
+pub(crate) const BATCH_GROUPS: usize = 64;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// How often a drive is looked after.
@@ -38,7 +39,7 @@ pub(crate) async fn keep_copies(log: Weak<Shared>, short: Arc<Notify>) {
 }
 
 /// Copies some groups and says which was the last that was tried.
-async fn copy(shared: &Arc<Shared>, batch: Vec<Short>) -> GroupNumber {
+pub(crate) async fn copy(shared: &Arc<Shared>, batch: Vec<Short>) -> GroupNumber {
     let mut last = GroupNumber::ZERO;
     let mut answers = Vec::new();
     let mut bytes = 0;
@@ -57,7 +58,8 @@ async fn copy(shared: &Arc<Shared>, batch: Vec<Short>) -> GroupNumber {
             }
         };
         bytes += group.body.len() + group.head_bytes.len();
-        let Some(handle) = shared.drives()[target].handle() else { continue };
+        let running = shared.drive(target);
+        let Some(handle) = running.handle() else { continue };
         let (done, answer) = oneshot::channel();
         let called = shared.clone();
         let now = shared.clock().elapsed();
@@ -95,21 +97,38 @@ async fn copy(shared: &Arc<Shared>, batch: Vec<Short>) -> GroupNumber {
 pub(crate) async fn look_after(log: Weak<Shared>, drive: usize) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let Some(handle) = log.upgrade().and_then(|shared| shared.drives()[drive].handle().cloned()) else { return };
+        let Some(handle) = log.upgrade().and_then(|shared| shared.drive(drive).handle().cloned()) else { return };
         let checked = handle.check().await;
         let Some(shared) = log.upgrade() else { return };
-        let mut effects = Effects::default();
         match checked {
-            Ok(()) => shared.pipeline().has_room_again(drive, &mut effects),
+            Ok(()) => take_back(&shared, drive, &handle).await,
             Err(error) => match &*error {
                 JournalError::Closed => return,
                 JournalError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                    let mut effects = Effects::default();
                     shared.pipeline().leave(drive, error, shared.clock().elapsed(), &mut effects);
+                    carry_out(&shared, effects);
                 }
                 // A disk that fails says so when it is written to, and one that is full as well.
                 _ => {}
             },
         }
-        carry_out(&shared, effects);
     }
+}
+
+/// Uses a drive again that was full. The epoch may have changed since it was left, so it takes its record first.
+async fn take_back(shared: &Arc<Shared>, drive: usize, handle: &JournalHandle) {
+    let epoch = {
+        let pipeline = shared.pipeline();
+        if !pipeline.full.contains(&drive) {
+            return;
+        }
+        pipeline.epoch.clone()
+    };
+    let mut effects = Effects::default();
+    match handle.append(epoch_append(&epoch)).await {
+        Ok(place) => shared.pipeline().has_room_again(drive, epoch.id, place, &mut effects),
+        Err(error) => tracing::debug!(drive, %error, "a drive that was full takes nothing yet"),
+    }
+    carry_out(shared, effects);
 }

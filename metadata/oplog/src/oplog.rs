@@ -5,19 +5,21 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_core::{Clock, DriveId, Entropy};
-use cairn_journal::{JournalHandle, Reader, Shell, Usage};
+use cairn_journal::{JournalHandle, Reader, Shell};
 use tokio::sync::{Notify, oneshot};
 
+use crate::changing::{ChangeError, RosterChange};
 use crate::contents::Contents;
 use crate::drive_log::DriveLog;
 use crate::epoch::{EpochRecord, LogIdentity};
-use crate::error::{DriveFailure, OpLogError};
+use crate::error::OpLogError;
 use crate::flight::Flight;
 use crate::group::GroupNumber;
 use crate::mending::{keep_copies, look_after};
@@ -29,6 +31,7 @@ use crate::recover::Kept;
 use crate::recovered::{Recovered, StartReport};
 use crate::segments::{Reclaim, SegmentUse};
 use crate::start::{Started, epoch_append, start};
+use crate::stats::Stats;
 
 /// How long a drive may take to mark its journal as closed. One that hangs is recovered at the next start, like after a crash.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,11 +44,11 @@ pub struct OpLog {
 
 pub(crate) struct Shared {
     pipeline: Mutex<Pipeline>,
-    epoch: EpochRecord,
-    drives: Vec<RunningDrive>,
-    clock: Arc<dyn Clock>,
+    /// In the order of the pipeline's positions. Drives come, and none goes before the end.
+    drives: RwLock<Vec<Arc<RunningDrive>>>,
+    options: Options,
+    entropy: Arc<dyn Entropy>,
     shell: Shell,
-    patience: Patience,
     /// Wakes the one who copies groups that lie on too few drives.
     short: Arc<Notify>,
     /// Wakes whoever waits for room in the queue, or for the log to be idle.
@@ -54,6 +57,8 @@ pub(crate) struct Shared {
     formed: Arc<Notify>,
     /// One reclaim at a time.
     reclaiming: tokio::sync::Mutex<()>,
+    /// One change of the roster at a time.
+    changing: tokio::sync::Mutex<()>,
 }
 
 /// A drive that groups are read from, and written to if it took the epoch.
@@ -64,6 +69,16 @@ pub(crate) struct RunningDrive {
 }
 
 impl RunningDrive {
+    /// A drive.
+    pub fn new(id: DriveId, reader: Option<Reader>, handle: Option<JournalHandle>) -> Self {
+        Self { id, reader, handle }
+    }
+
+    /// Whether it was written to and failed: it takes nothing before the next start.
+    pub fn is_poisoned(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.poisoned().is_some())
+    }
+
     /// The way to write to it, if the log does.
     pub fn handle(&self) -> Option<&JournalHandle> {
         self.handle.as_ref()
@@ -84,45 +99,6 @@ impl Future for Completion {
     }
 }
 
-/// What the log is like right now.
-#[derive(Debug, Clone)]
-pub struct Stats {
-    /// The epoch, and with it roster and copies.
-    pub epoch: EpochRecord,
-    /// The drives of the roster that groups go to; fewer than copies: the log has stopped.
-    pub healthy: Vec<DriveId>,
-    /// The drives that were left since the start.
-    pub failed: Vec<DriveId>,
-    /// The same, with what each said.
-    pub left: Vec<DriveFailure>,
-    /// Whether nothing more is acknowledged.
-    pub stopped: bool,
-    /// Groups that lie on fewer drives that are well than they should; they are being copied.
-    pub short: usize,
-    /// Groups that were copied since the start because a drive was left.
-    pub copied: u64,
-    /// The last group acknowledged.
-    pub acknowledged: GroupNumber,
-    /// The first group that is still needed.
-    pub floor: GroupNumber,
-    /// The first entry that stands.
-    pub first_index: Option<u64>,
-    /// The index behind the last entry that stands.
-    pub next_index: Option<u64>,
-    /// Bytes of records that wait for their group.
-    pub queued_bytes: usize,
-    /// Bytes of entries in memory.
-    pub cached_bytes: usize,
-    /// Groups formed since the start.
-    pub groups: u64,
-    /// Records in them.
-    pub records: u64,
-    /// Groups that went to another drive because one was late.
-    pub late: u64,
-    /// Where each drive's bytes are.
-    pub usage: Vec<(DriveId, Usage)>,
-}
-
 impl OpLog {
     /// Finds the log on its drives and starts it, in a new epoch. With [`Shell::Task`] everything runs, and blocks, on the
     /// current task's runtime; with [`Shell::Thread`] on threads of its own. To be called inside a tokio runtime.
@@ -138,7 +114,7 @@ impl OpLog {
         shell: Shell,
     ) -> Result<(Self, Recovered), OpLogError> {
         let begin = {
-            let options = options.clone();
+            let (options, entropy) = (options.clone(), entropy.clone());
             move || {
                 let started = start(drives, identity, &options, &entropy, shell)?;
                 let contents = read_contents(&started)?;
@@ -156,13 +132,14 @@ impl OpLog {
                 },
             },
         }?;
-        Self::run(started, contents, &options, shell)
+        Self::run(started, contents, options, entropy, shell)
     }
 
     fn run(
         started: Started,
         contents: Contents,
-        options: &Options,
+        options: Options,
+        entropy: Arc<dyn Entropy>,
         shell: Shell,
     ) -> Result<(Self, Recovered), OpLogError> {
         let present: Vec<DriveId> = started.drives.iter().map(|log| log.drive.id).collect();
@@ -197,14 +174,14 @@ impl OpLog {
                 }
                 _ => None,
             };
-            drives.push(RunningDrive { id, reader, handle });
+            drives.push(Arc::new(RunningDrive { id, reader, handle }));
         }
         let acknowledged = if read_only { kept.last } else { first };
+        let epoch = Arc::new(epoch);
         let pipeline = Pipeline::new(Beginning {
-            epoch: epoch.id,
+            epoch: epoch.clone(),
             drives: present,
             dirs,
-            copies: epoch.quorum.copies_len(),
             patience: options.patience(),
             flight: Flight::new(epoch.quorum.copies_len(), healthy, acknowledged),
             contents,
@@ -219,20 +196,20 @@ impl OpLog {
         });
         let shared = Arc::new(Shared {
             pipeline: Mutex::new(pipeline),
-            epoch,
-            drives,
-            clock: options.clock.clone(),
+            drives: RwLock::new(drives),
+            options,
+            entropy,
             shell,
-            patience: options.patience(),
             short: Arc::new(Notify::new()),
             progress: Notify::new(),
             formed: Arc::new(Notify::new()),
             reclaiming: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::Mutex::new(()),
         });
         if !read_only {
             tokio::spawn(look_for_late(Arc::downgrade(&shared), shared.formed.clone()));
             tokio::spawn(keep_copies(Arc::downgrade(&shared), shared.short.clone()));
-            for drive in 0..shared.drives.len() {
+            for drive in 0..shared.drives_len() {
                 tokio::spawn(look_after(Arc::downgrade(&shared), drive));
             }
         }
@@ -254,7 +231,7 @@ impl OpLog {
     ) -> Result<(), OpLogError> {
         let unit = to_unit(records, Box::new(done))?;
         let mut effects = Effects::default();
-        let taken = self.shared.pipeline().enqueue(unit, self.shared.clock.elapsed(), &mut effects);
+        let taken = self.shared.pipeline().enqueue(unit, self.shared.clock().elapsed(), &mut effects);
         carry_out(&self.shared, effects);
         taken
     }
@@ -269,17 +246,7 @@ impl OpLog {
 
     /// Waits until the queue takes records. Another may be quicker: whoever gets [`OpLogError::Busy`] waits again.
     pub async fn room(&self) {
-        self.until(Pipeline::has_room).await;
-    }
-
-    async fn until(&self, ready: impl Fn(&Pipeline) -> bool) {
-        loop {
-            let progress = self.shared.progress.notified();
-            if ready(&self.shared.pipeline()) {
-                return;
-            }
-            progress.await;
-        }
+        self.shared.until(Pipeline::has_room).await;
     }
 
     /// Entries from the start of a range on: consecutive, at least one, until the range ends or so many bytes are
@@ -310,9 +277,8 @@ impl OpLog {
     }
 
     async fn reclaim_drive(&self, reclaim: Reclaim) {
-        let RunningDrive { id, reader: Some(reader), handle: Some(handle) } = &self.shared.drives[reclaim.drive] else {
-            return;
-        };
+        let running = self.shared.drive(reclaim.drive);
+        let RunningDrive { id, reader: Some(reader), handle: Some(handle) } = &*running else { return };
         let removable: Vec<u32> = reader
             .segments()
             .into_iter()
@@ -320,16 +286,12 @@ impl OpLog {
             .collect();
         // A drive that holds anything of the log holds its newest epoch: else it could not be told from a blank one.
         if removable.contains(&reclaim.epoch_segment) {
-            match handle.append(epoch_append(&self.shared.epoch)).await {
-                Ok(place) => {
-                    let mut pipeline = self.shared.pipeline();
-                    let segments = &mut pipeline.segments[reclaim.drive];
-                    segments.newest = segments.newest.max(place.segment);
-                    segments.epoch = Some(place.segment);
-                }
+            let epoch = self.shared.pipeline().epoch.clone();
+            match handle.append(epoch_append(&epoch)).await {
+                Ok(place) => self.shared.pipeline().segments[reclaim.drive].took_epoch(place.segment),
                 Err(source) => {
                     let mut effects = Effects::default();
-                    let now = self.shared.clock.elapsed();
+                    let now = self.shared.clock().elapsed();
                     self.shared.pipeline().leave(reclaim.drive, source, now, &mut effects);
                     return carry_out(&self.shared, effects);
                 }
@@ -348,11 +310,12 @@ impl OpLog {
 
     /// What the log is like right now.
     pub fn stats(&self) -> Stats {
+        let drives = self.shared.drives();
         let pipeline = self.shared.pipeline();
-        let id = |drive: &usize| self.shared.drives[*drive].id;
-        let usage = self.shared.drives.iter();
+        let id = |drive: &usize| drives[*drive].id;
+        let usage = drives.iter();
         Stats {
-            epoch: self.shared.epoch.clone(),
+            epoch: pipeline.epoch.clone(),
             healthy: pipeline.flight.healthy().iter().map(id).collect(),
             failed: pipeline.failed.iter().map(|failure| failure.drive).collect(),
             left: pipeline.failed.clone(),
@@ -372,14 +335,26 @@ impl OpLog {
         }
     }
 
+    /// Changes the roster, or how many copies there are, while the log runs: in a new epoch, which is answered with; none
+    /// where there is nothing to change. Whoever appends waits for as long as it takes to sync three times. Doing it again
+    /// changes nothing.
+    ///
+    /// After an error the log goes on as before, unless it has stopped.
+    pub async fn change_roster(&self, change: RosterChange) -> Result<Option<Arc<EpochRecord>>, ChangeError> {
+        crate::changing::change(&self.shared, change).await
+    }
+
     /// Writes everything that was taken over and marks the journals as closed. Nothing more is taken over.
     ///
     /// Fails with [`OpLogError::Stopped`] where not everything could be written. A drive that cannot be closed is
     /// recovered at the next start, like after a crash.
     pub async fn close(&self) -> Result<(), OpLogError> {
         self.shared.pipeline().closing = true;
-        self.until(Pipeline::is_idle).await;
-        let closing = self.shared.drives.iter().filter_map(|drive| Some(close_drive(drive.id, drive.handle()?)));
+        // A change of the roster that is under way ends, or gives up.
+        let _no_change = self.shared.changing.lock().await;
+        self.shared.until(Pipeline::is_idle).await;
+        let drives = self.shared.drives();
+        let closing = drives.iter().filter_map(|drive| Some(close_drive(drive.id, drive.handle()?)));
         for closed in closing.map(tokio::spawn).collect::<Vec<_>>() {
             // Only the end of the runtime cuts it short.
             drop(closed.await);
@@ -393,7 +368,7 @@ impl OpLog {
 
 impl fmt::Debug for OpLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpLog").field("epoch", &self.shared.epoch.id).finish_non_exhaustive()
+        f.debug_struct("OpLog").field("epoch", &self.shared.pipeline().epoch.id).finish_non_exhaustive()
     }
 }
 
@@ -402,8 +377,68 @@ impl Shared {
         self.pipeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn drives(&self) -> &[RunningDrive] {
-        &self.drives
+    /// All of them, by position.
+    pub fn drives(&self) -> Vec<Arc<RunningDrive>> {
+        self.drives.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many there are.
+    pub fn drives_len(&self) -> usize {
+        self.drives.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The one at a position that the pipeline named.
+    pub fn drive(&self, position: usize) -> Arc<RunningDrive> {
+        self.drives.read().unwrap_or_else(PoisonError::into_inner)[position].clone()
+    }
+
+    /// The one with an id, and its position.
+    pub fn find(&self, id: DriveId) -> Option<(usize, Arc<RunningDrive>)> {
+        self.drives().into_iter().enumerate().find(|(_, drive)| drive.id == id)
+    }
+
+    /// Takes a drive in, or takes it in anew. Nothing is written to it before it is in a roster.
+    pub fn admit(&self, drive: RunningDrive, dir: PathBuf, segments: SegmentUse) -> usize {
+        let mut drives = self.drives.write().unwrap_or_else(PoisonError::into_inner);
+        let position = self.pipeline().admit(drive.id, dir, segments);
+        let drive = Arc::new(drive);
+        match drives.get_mut(position) {
+            Some(known) => *known = drive,
+            None => drives.push(drive),
+        }
+        position
+    }
+
+    /// Waits until the pipeline is as it should be.
+    pub async fn until(&self, ready: impl Fn(&Pipeline) -> bool) {
+        loop {
+            let progress = self.progress.notified();
+            if ready(&self.pipeline()) {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Wakes those who wait.
+    pub fn progressed(&self) {
+        self.progress.notify_waiters();
+    }
+
+    pub const fn changing(&self) -> &tokio::sync::Mutex<()> {
+        &self.changing
+    }
+
+    pub const fn reclaiming(&self) -> &tokio::sync::Mutex<()> {
+        &self.reclaiming
+    }
+
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub const fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
     }
 
     pub const fn shell(&self) -> Shell {
@@ -411,11 +446,11 @@ impl Shared {
     }
 
     pub fn clock(&self) -> &dyn Clock {
-        &*self.clock
+        &*self.options.clock
     }
 
     pub const fn patience(&self) -> Patience {
-        self.patience
+        self.options.patience()
     }
 }
 
@@ -442,18 +477,19 @@ fn close_drive(id: DriveId, handle: &JournalHandle) -> impl Future<Output = ()> 
 pub(crate) fn carry_out(shared: &Arc<Shared>, effects: Effects) {
     let mut todo = vec![effects];
     while let Some(effects) = todo.pop() {
-        let Effects { sends, answers, formed, short } = effects;
+        let Effects { sends, answers, formed, short, progressed } = effects;
         for (send, append) in sends {
-            let handle = shared.drives[send.drive].handle.as_ref().expect("only running drives are chosen");
+            let running = shared.drive(send.drive);
+            let handle = running.handle().expect("only running drives are chosen");
             let called = shared.clone();
             let submitted = handle.submit(append, move |result| {
                 let mut effects = Effects::default();
-                called.pipeline().written(send, result, called.clock.elapsed(), &mut effects);
+                called.pipeline().written(send, result, called.clock().elapsed(), &mut effects);
                 carry_out(&called, effects);
             });
             if let Err(error) = submitted {
                 let mut effects = Effects::default();
-                shared.pipeline().leave(send.drive, Arc::new(error), shared.clock.elapsed(), &mut effects);
+                shared.pipeline().leave(send.drive, Arc::new(error), shared.clock().elapsed(), &mut effects);
                 todo.push(effects);
             }
         }
@@ -463,8 +499,8 @@ pub(crate) fn carry_out(shared: &Arc<Shared>, effects: Effects) {
         if short {
             shared.short.notify_one();
         }
-        if !answers.is_empty() {
-            answers.into_iter().for_each(|(answer, result)| answer(result));
+        answers.into_iter().for_each(|(answer, result)| answer(result));
+        if progressed {
             shared.progress.notify_waiters();
         }
     }
@@ -476,7 +512,7 @@ async fn look_for_late(log: Weak<Shared>, formed: Arc<Notify>) {
         let wait = {
             let Some(shared) = log.upgrade() else { return };
             let mut effects = Effects::default();
-            let wait = shared.pipeline().look_for_late(shared.clock.elapsed(), &mut effects);
+            let wait = shared.pipeline().look_for_late(shared.clock().elapsed(), &mut effects);
             carry_out(&shared, effects);
             wait
         };
@@ -521,11 +557,4 @@ fn read_contents(started: &Started) -> Result<Contents, OpLogError> {
     }
     contents.settle();
     Ok(contents)
-}
-
-impl Stats {
-    /// Whether each group goes to as many drives as its epoch says.
-    pub fn writes(&self) -> bool {
-        !self.stopped && self.healthy.len() >= self.epoch.quorum.copies_len()
-    }
 }

@@ -9,6 +9,7 @@
 //! What must not happen under the lock: handing a group to a journal (it may answer at once) and answering. Both are
 //! collected as [`Effects`] and carried out by the caller once the lock is free.
 
+mod change;
 mod copies;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +25,7 @@ use cairn_journal::{Append, JournalError, Place};
 use crate::cache::EntryCache;
 use crate::contents::{Contents, NotConsecutive};
 use crate::drive_set::DriveSet;
+use crate::epoch::EpochRecord;
 use crate::error::{DriveFailure, OpLogError};
 use crate::flight::{Flight, Send, TooFewDrives};
 use crate::group::{GroupHead, GroupName, GroupNumber, StoredName};
@@ -32,7 +34,10 @@ use crate::pace::{Pace, Patience};
 use crate::record::{RecordHead, TooLarge};
 use crate::segments::{Reclaim, SegmentUse};
 
-pub(crate) use copies::Short;
+use change::Attempt;
+
+pub(crate) use change::Progress;
+pub(crate) use copies::{Members, Short};
 
 /// Called once, with what became of the records.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), OpLogError>) + core::marker::Send>;
@@ -75,6 +80,8 @@ pub(crate) struct Effects {
     pub formed: bool,
     /// Whether groups lie on too few drives, so that someone copies them.
     pub short: bool,
+    /// Whether a group was acknowledged, or none will be any more: also one that nobody waits for the records of.
+    pub progressed: bool,
 }
 
 /// Where a group lies.
@@ -95,7 +102,7 @@ pub(crate) struct Counters {
 
 /// Everything under the lock.
 pub(crate) struct Pipeline {
-    pub epoch: EpochId,
+    pub epoch: Arc<EpochRecord>,
     pub flight: Flight,
     pub contents: Contents,
     pub cache: EntryCache,
@@ -110,6 +117,12 @@ pub(crate) struct Pipeline {
     /// The floor that has taken effect: what is below it may be removed.
     pub floor_acknowledged: GroupNumber,
     pub closing: bool,
+    /// The epoch that is being written while the log runs.
+    attempt: Option<Attempt>,
+    /// Epochs that were written to some drives and not begun. The next one names them as void.
+    given_up: Vec<Arc<EpochRecord>>,
+    /// Whether no group is formed, because the epoch is about to change.
+    paused: bool,
     drives: Vec<DriveId>,
     /// Where their journals lie, for messages.
     dirs: Vec<PathBuf>,
@@ -132,10 +145,9 @@ pub(crate) struct Pipeline {
 }
 
 pub(crate) struct Beginning {
-    pub epoch: EpochId,
+    pub epoch: Arc<EpochRecord>,
     pub drives: Vec<DriveId>,
     pub dirs: Vec<PathBuf>,
-    pub copies: usize,
     pub patience: Patience,
     pub flight: Flight,
     pub contents: Contents,
@@ -153,6 +165,7 @@ impl Pipeline {
     pub fn new(beginning: Beginning) -> Self {
         assert!(beginning.groups_under_way > 0, "one group at least can be under way");
         let mut pipeline = Self {
+            copies: beginning.epoch.quorum.copies_len(),
             epoch: beginning.epoch,
             last_formed: beginning.flight.acknowledged(),
             flight: beginning.flight,
@@ -168,9 +181,11 @@ impl Pipeline {
             short: 0,
             floor_acknowledged: beginning.floor,
             closing: false,
+            attempt: None,
+            given_up: Vec::new(),
+            paused: false,
             drives: beginning.drives,
             dirs: beginning.dirs,
-            copies: beginning.copies,
             pace: Pace::default(),
             patience: beginning.patience,
             queue: VecDeque::new(),
@@ -302,52 +317,56 @@ impl Pipeline {
 
     /// Forms groups as long as there is something for them and there may be more under way.
     fn form(&mut self, now: Elapsed, effects: &mut Effects) {
-        while self.stopped.is_none() && self.under_way.len() < self.under_way_max && !self.queue.is_empty() {
+        while self.stopped.is_none()
+            && !self.paused
+            && self.under_way.len() < self.under_way_max
+            && !self.queue.is_empty()
+        {
             let units = self.take_units();
-            let number = self.last_formed.next();
-            let mut heads: Vec<RecordHead> = units.iter().flat_map(|unit| unit.heads.iter().cloned()).collect();
-            let purges = heads.iter().any(|head| matches!(head, RecordHead::Purge { .. }));
-            if purges {
-                let restated = self.contents.restate().into_iter();
-                let restated = restated.map(|record| record.split().expect("it was taken once").0);
-                heads.splice(0..0, restated.collect::<Vec<_>>());
+            self.form_group(units, now, effects);
+        }
+    }
+
+    /// Forms one group; without units an empty one, which proves an epoch.
+    fn form_group(&mut self, units: Vec<Queued>, now: Elapsed, effects: &mut Effects) {
+        let number = self.last_formed.next();
+        let mut heads: Vec<RecordHead> = units.iter().flat_map(|unit| unit.heads.iter().cloned()).collect();
+        let purges = heads.iter().any(|head| matches!(head, RecordHead::Purge { .. }));
+        if purges {
+            let restated = self.contents.restate().into_iter();
+            let restated = restated.map(|record| record.split().expect("it was taken once").0);
+            heads.splice(0..0, restated.collect::<Vec<_>>());
+        }
+        for (ordinal, head) in heads.iter().enumerate() {
+            self.contents.apply(head, number, ordinal).expect("indexes were followed when it was queued");
+        }
+        if purges {
+            // Everything before the first entry that stands is said again here or not needed any more.
+            let standing = self.contents.first_group().unwrap_or(number);
+            self.floor = standing.min(self.flight.acknowledged().next()).max(self.floor);
+        }
+        self.counters.groups += 1;
+        self.counters.records += heads.len() as u64;
+        let acknowledged = self.flight.acknowledged();
+        let epoch = self.epoch.id;
+        let head = GroupHead { epoch, number, acknowledged, floor: self.floor, records: heads };
+        let lowest_index = units.iter().filter_map(|unit| unit.lowest_index).min();
+        let (body, answers): (Vec<Vec<Bytes>>, Vec<Answer>) =
+            units.into_iter().map(|unit| (unit.body, unit.answer)).unzip();
+        let name = StoredName::Group(head.name()).encode();
+        let append = Append::new(name, head.encode(), gather(body.into_iter().flatten().collect()));
+        self.last_formed = number;
+        self.under_way.push_back(UnderWay { number, append: append.clone(), floor: self.floor, lowest_index, answers });
+        self.pace.formed(number, now);
+        effects.formed = true;
+        match self.flight.launch(number) {
+            Ok(targets) => {
+                self.stored.insert(number, Stored { epoch, places: Vec::new() });
+                targets.iter().for_each(|drive| self.pace.sent(drive, number, now));
+                let sends = targets.iter().map(|drive| (Send { number, drive }, append.clone()));
+                effects.sends.extend(sends);
             }
-            for (ordinal, head) in heads.iter().enumerate() {
-                self.contents.apply(head, number, ordinal).expect("indexes were followed when it was queued");
-            }
-            if purges {
-                // Everything before the first entry that stands is said again here or not needed any more.
-                let standing = self.contents.first_group().unwrap_or(number);
-                self.floor = standing.min(self.flight.acknowledged().next()).max(self.floor);
-            }
-            self.counters.groups += 1;
-            self.counters.records += heads.len() as u64;
-            let acknowledged = self.flight.acknowledged();
-            let head = GroupHead { epoch: self.epoch, number, acknowledged, floor: self.floor, records: heads };
-            let lowest_index = units.iter().filter_map(|unit| unit.lowest_index).min();
-            let (body, answers): (Vec<Vec<Bytes>>, Vec<Answer>) =
-                units.into_iter().map(|unit| (unit.body, unit.answer)).unzip();
-            let name = StoredName::Group(head.name()).encode();
-            let append = Append::new(name, head.encode(), gather(body.into_iter().flatten().collect()));
-            self.last_formed = number;
-            self.under_way.push_back(UnderWay {
-                number,
-                append: append.clone(),
-                floor: self.floor,
-                lowest_index,
-                answers,
-            });
-            self.pace.formed(number, now);
-            effects.formed = true;
-            match self.flight.launch(number) {
-                Ok(targets) => {
-                    self.stored.insert(number, Stored { epoch: self.epoch, places: Vec::new() });
-                    targets.iter().for_each(|drive| self.pace.sent(drive, number, now));
-                    let sends = targets.iter().map(|drive| (Send { number, drive }, append.clone()));
-                    effects.sends.extend(sends);
-                }
-                Err(too_few) => self.stop(too_few, effects),
-            }
+            Err(too_few) => self.stop(too_few, effects),
         }
     }
 
@@ -457,6 +476,7 @@ impl Pipeline {
         while self.under_way.front().is_some_and(|oldest| oldest.number <= acknowledged) {
             let group = self.under_way.pop_front().expect("it was just seen");
             self.floor_acknowledged = group.floor;
+            effects.progressed = true;
             if !self.failed.is_empty() && self.is_short(group.number) {
                 // A drive failed after it had synced the group: that counts, and is one copy too few.
                 self.short += 1;
@@ -479,6 +499,7 @@ impl Pipeline {
         let waiting = waiting.chain(self.queue.drain(..).map(|unit| unit.answer));
         effects.answers.extend(waiting.map(|answer| (answer, Err(error.clone()))));
         self.queued_bytes = 0;
+        effects.progressed = true;
         self.stopped = Some(error);
     }
 

@@ -82,7 +82,7 @@ pub(crate) async fn read_stored(
 ) -> Result<StoredGroup, OpLogError> {
     let mut detail = String::new();
     for &(drive, place) in places {
-        let running = &shared.drives()[drive];
+        let running = shared.drive(drive);
         let Some(reader) = &running.reader else { continue };
         match read_from(shared.shell(), reader, place, name).await {
             Ok(group) => return Ok(group),

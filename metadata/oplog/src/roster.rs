@@ -67,12 +67,53 @@ impl Quorum {
         self.count(satisfies) >= self.copies_len()
     }
 
+    /// Whether everything that lies on enough drives of an older roster lies on enough of this one: nobody left, and no more
+    /// copies are asked for.
+    pub fn inherits(&self, older: &Self) -> bool {
+        self.copies <= older.copies && older.roster.iter().all(|&drive| self.contains(drive))
+    }
+
     /// What is left to ask for when an operator has said that some of its drives never come back: the others, and no
     /// more of them than there are. `None` when none is left to ask.
     pub fn without(&self, given_up: &BTreeSet<DriveId>) -> Option<Self> {
         let roster: Vec<_> = self.roster.iter().copied().filter(|drive| !given_up.contains(drive)).collect();
         let copies = u8::try_from(roster.len()).unwrap_or(u8::MAX).min(self.copies);
         (copies > 0).then_some(Self { epoch: self.epoch, copies, roster })
+    }
+}
+
+/// Who may be in the next roster.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// Drives that are here and well, in the order in which they are taken in.
+    pub living: &'a [DriveId],
+    /// Drives that are here and fail: they count among those that copies are reckoned by.
+    pub failing: &'a BTreeSet<DriveId>,
+    /// Drives that never come back, or must not.
+    pub leaving: &'a BTreeSet<DriveId>,
+    /// What [`copies_wanted`] says.
+    pub copies_wanted: u8,
+}
+
+impl Choice<'_> {
+    /// The quorum of an epoch behind another one. Who was in stays in, here or not, unless it leaves: a drive that merely is
+    /// away comes back with groups that count. Others fill up to twice the copies, so that a failing drive has a successor.
+    /// `None` where there is no drive at all.
+    pub fn quorum(&self, base: Option<&Quorum>, epoch: EpochId) -> Option<Quorum> {
+        let mut roster: BTreeSet<DriveId> = base.into_iter().flat_map(|base| base.roster.iter().copied()).collect();
+        roster.retain(|drive| !self.leaving.contains(drive));
+        let living = || self.living.iter().copied().filter(|drive| !self.leaving.contains(drive));
+        let registered = roster.iter().copied().chain(living()).chain(self.failing.difference(self.leaving).copied());
+        let registered = registered.collect::<BTreeSet<_>>().len();
+        let copies = usize::from(self.copies_wanted.max(1)).min(registered);
+        for drive in living() {
+            if roster.len() >= 2 * copies {
+                break;
+            }
+            roster.insert(drive);
+        }
+        let copies = u8::try_from(copies).expect("no more than wanted, which is a byte");
+        (copies > 0).then(|| Quorum { epoch, copies, roster: roster.into_iter().collect() })
     }
 }
 

@@ -24,6 +24,12 @@ impl SegmentUse {
         *highest = number.max(*highest);
     }
 
+    /// The newest epoch's record lies in a segment from now on.
+    pub fn took_epoch(&mut self, segment: u32) {
+        self.newest = self.newest.max(segment);
+        self.epoch = Some(segment);
+    }
+
     /// What may go once everything below a floor is not needed; none on a drive that has not taken the epoch.
     pub fn reclaim(&self, drive: usize, floor: GroupNumber) -> Option<Reclaim> {
         let needed = self.highest.iter().filter(|(_, highest)| **highest >= floor).map(|(segment, _)| *segment);

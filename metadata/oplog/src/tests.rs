@@ -1,5 +1,6 @@
 //! The whole log over faulty disks, in one thread and from a seed; and over real directories.
 
+mod changes;
 mod crashes;
 mod fleet;
 mod lapses;

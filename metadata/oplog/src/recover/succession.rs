@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_core::{DriveId, EpochId};
+use cairn_core::DriveId;
 
 use super::{Covered, Decision, GroupCopy, Kept, Setting, StartPlan};
 use crate::drive_set::DriveSet;
-use crate::epoch::{ANCESTORS_MAX, Ancestor, EpochRecord, WITNESSES_MAX};
+use crate::epoch::{EpochRecord, WITNESSES_MAX};
 use crate::finding::DriveFinding;
 use crate::group::GroupNumber;
 use crate::lineage::Lineage;
 use crate::refusal::Refusal;
-use crate::roster::Quorum;
+use crate::roster::{Choice, Quorum};
 
 pub(super) fn succeed(
     found: &[DriveFinding],
@@ -29,7 +29,14 @@ pub(super) fn succeed(
         usable.iter().map(|position| (found[position].drive, position)).collect();
     let lives = |drive: DriveId| position_of.get(&drive).is_some_and(|&position| living.contains(position));
     let base = lineage.base.as_ref();
-    let quorum = choose_roster(found, living, setting, base, &leaving)?;
+    let here: Vec<DriveId> = living.iter().map(|position| found[position].drive).collect();
+    let choice = Choice {
+        living: &here,
+        failing: &setting.failing,
+        leaving: &leaving,
+        copies_wanted: setting.copies_wanted,
+    };
+    let quorum = choice.quorum(base.map(|base| &base.quorum), setting.new_epoch).ok_or(Refusal::NoDrives)?;
 
     // A drive that is named lost but is here may still be written to for the old quorum's sake.
     let present = |drive: DriveId| position_of.contains_key(&drive);
@@ -73,7 +80,7 @@ pub(super) fn succeed(
     let epoch = EpochRecord {
         id: setting.new_epoch,
         identity: setting.identity,
-        ancestors: ancestors(lineage, &kept),
+        ancestors: lineage.ancestors(kept.last),
         kept: kept.last,
         floor: kept.floor,
         quorum,
@@ -81,34 +88,6 @@ pub(super) fn succeed(
         forced,
     };
     Ok(Decision::Start(Box::new(StartPlan { base: base.map(|base| base.id), kept, copies, joining, epoch })))
-}
-
-/// Who was in stays in, here or not, unless it was declared lost or given up: a drive that merely is away comes back with
-/// groups that count. Others fill up to twice the copies, so that a failing drive has a successor.
-fn choose_roster(
-    found: &[DriveFinding],
-    living: DriveSet,
-    setting: &Setting,
-    base: Option<&EpochRecord>,
-    leaving: &BTreeSet<DriveId>,
-) -> Result<Quorum, Refusal> {
-    let mut roster: BTreeSet<DriveId> = base.into_iter().flat_map(|base| base.quorum.roster.iter().copied()).collect();
-    roster.retain(|drive| !leaving.contains(drive));
-    let registered = roster.iter().copied().chain(living.iter().map(|position| found[position].drive));
-    let registered = registered.chain(setting.failing.difference(leaving).copied());
-    let registered = registered.collect::<BTreeSet<_>>().len();
-    if registered == 0 {
-        return Err(Refusal::NoDrives);
-    }
-    let copies = usize::from(setting.copies_wanted.max(1)).min(registered);
-    for drive in living.iter().map(|position| found[position].drive) {
-        if roster.len() >= 2 * copies {
-            break;
-        }
-        roster.insert(drive);
-    }
-    let copies = u8::try_from(copies).expect("no more than wanted, which is a byte");
-    Ok(Quorum { epoch: setting.new_epoch, copies, roster: roster.into_iter().collect() })
 }
 
 /// Whether what the old roster's arithmetic promised for acknowledged groups does not carry over to the new one, so that
@@ -119,14 +98,13 @@ fn must_copy_everything(
     quorum: &Quorum,
     position_of: &BTreeMap<DriveId, usize>,
 ) -> bool {
-    let leaves = base.quorum.roster.iter().any(|&drive| !quorum.contains(drive));
     let forgot = base
         .quorum
         .roster
         .iter()
         .filter_map(|drive| position_of.get(drive))
         .any(|&position| !found[position].testifies());
-    leaves || forgot || quorum.copies > base.quorum.copies
+    forgot || !quorum.inherits(&base.quorum)
 }
 
 fn plan_copies(
@@ -152,39 +130,4 @@ fn plan_copies(
         copies.extend(targets.take(short).map(|to| GroupCopy { name: group.name, from: group.holders, to }));
     }
     copies
-}
-
-/// The base's ancestors and the base, cut to what is kept; and all others that are known, as void.
-fn ancestors(lineage: &Lineage, kept: &Kept) -> Vec<Ancestor> {
-    let mut known: BTreeSet<EpochId> = BTreeSet::new();
-    let mut ancestors = Vec::new();
-    if let Some(base) = &lineage.base {
-        for ancestor in &base.ancestors {
-            known.insert(ancestor.epoch);
-            ancestors.push(cut(*ancestor, kept.last));
-        }
-        known.insert(base.id);
-    }
-    for attempt in &lineage.dropped {
-        for older in &attempt.record.ancestors {
-            if known.insert(older.epoch) {
-                ancestors.push(Ancestor::void(older.epoch, older.forced));
-            }
-        }
-        if known.insert(attempt.record.id) {
-            ancestors.push(Ancestor::void(attempt.record.id, attempt.record.forced));
-        }
-    }
-    if let Some(base) = &lineage.base {
-        let own = Ancestor { epoch: base.id, first: base.kept.next(), last: kept.last, forced: base.forced };
-        ancestors.push(cut(own, kept.last));
-    }
-    let surplus = ancestors.len().saturating_sub(ANCESTORS_MAX);
-    ancestors.drain(..surplus);
-    ancestors
-}
-
-fn cut(ancestor: Ancestor, last: GroupNumber) -> Ancestor {
-    let cut = Ancestor { last: ancestor.last.min(last), ..ancestor };
-    if cut.first > cut.last { Ancestor::void(cut.epoch, cut.forced) } else { cut }
 }

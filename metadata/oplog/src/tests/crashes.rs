@@ -1,15 +1,16 @@
 //! Power cuts at any point of anything, drives that stay away and come back, from a seed: what was acknowledged is there,
 //! in order, and what is there is what was appended up to some point.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_core::DriveId;
-use cairn_journal::files::faulty::Operation;
+use cairn_journal::files::faulty::{FaultPlan, Operation};
 
 use super::fleet::Fleet;
-use crate::{LogRecord, OpLog, OpLogError, Recovered};
+use crate::{LogRecord, OpLog, OpLogError, Recovered, RosterChange};
 
 /// What stands after some of the records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,10 +130,62 @@ impl Model {
     }
 }
 
-async fn live(fleet: &Fleet, model: &mut Model, log: &OpLog) {
+/// Something befalls a drive while the log runs.
+fn strike(fleet: &Fleet) {
+    let disk = &fleet.disks[fleet.below(fleet.disks.len() as u64) as usize].1;
+    match fleet.below(4) {
+        // Another drive takes its place, and what it held is copied while the next units come.
+        0 => disk.fail_next(Operation::Sync, ""),
+        1 => disk.fail_next(Operation::Write, ""),
+        2 => disk.set_plan(FaultPlan { capacity_bytes: 1, ..FaultPlan::default() }),
+        // So slow that others take over: each of its syncs takes longer than the patience with it.
+        _ => {
+            let clock = fleet.clock.clone();
+            disk.before_each(move |operation, _| {
+                if operation == Operation::Sync {
+                    clock.advance(Duration::from_millis(600));
+                }
+            });
+        }
+    }
+}
+
+/// A drive is declared lost, or a fresh one comes, and the roster changes while units come.
+fn change(fleet: &mut Fleet, log: &OpLog, changed: &Arc<Mutex<u64>>) {
+    let lost = &fleet.options.orders.replaced;
+    let left = fleet.disks.iter().filter(|(id, _)| !lost.contains(id)).count();
+    // As many may be lost as the arithmetic allows to be away; then a start must be seen to let them go.
+    let may_go = lost.len() + 1 < usize::from(fleet.options.copies_wanted)
+        && left > 2 * usize::from(fleet.options.copies_wanted) - 2;
+    if may_go && fleet.below(2) == 0 {
+        let position = fleet.below(fleet.disks.len() as u64) as usize;
+        let drive = fleet.disks[position].0;
+        fleet.options.orders.replaced.insert(drive);
+    }
+    if fleet.disks.len() < 12 {
+        fleet.add();
+    }
+    let leaving = fleet.options.orders.replaced.clone();
+    let mut here = fleet.here();
+    here.retain(|drive| !leaving.contains(&drive.id));
+    let wanted = RosterChange { here, leaving, copies_wanted: fleet.options.copies_wanted };
+    let (log, changed) = (log.clone(), changed.clone());
+    tokio::spawn(async move {
+        // What stands against it is the drives' failure; that it loses nothing is seen at the next start.
+        if let Ok(Some(_)) = log.change_roster(wanted).await {
+            *changed.lock().unwrap() += 1;
+        }
+    });
+}
+
+async fn live(fleet: &mut Fleet, model: &mut Model, log: &OpLog) -> u64 {
     let acknowledged = Arc::new(Mutex::new(model.acknowledged));
+    let changed = Arc::new(Mutex::new(0));
     let mut failing = fleet.below(5);
     for _ in 0..fleet.below(25) {
+        if fleet.below(10) == 0 {
+            change(fleet, log, &changed);
+        }
         let unit = model.next_unit(fleet);
         let count = model.units.len();
         let reached = acknowledged.clone();
@@ -158,10 +211,8 @@ async fn live(fleet: &Fleet, model: &mut Model, log: &OpLog) {
             log.reclaim().await;
         }
         if failing > 0 && fleet.below(8) == 0 {
-            // Another drive takes its place, and what it held is copied while the next units come.
             failing -= 1;
-            let operation = [Operation::Sync, Operation::Write][fleet.below(2) as usize];
-            fleet.disks[fleet.below(fleet.disks.len() as u64) as usize].1.fail_next(operation, "");
+            strike(fleet);
         }
     }
     if fleet.below(3) == 0 {
@@ -169,9 +220,19 @@ async fn live(fleet: &Fleet, model: &mut Model, log: &OpLog) {
         let _ = log.close().await;
     }
     model.acknowledged = *acknowledged.lock().unwrap();
+    *changed.lock().unwrap()
 }
 
-async fn round(seed: u64) -> (u64, u64) {
+/// Drives that are in no roster any more are put away.
+fn put_away(fleet: &mut Fleet, log: &OpLog) {
+    let roster = log.stats().epoch.quorum.clone();
+    let lost = std::mem::take(&mut fleet.options.orders.replaced);
+    let (out, still): (BTreeSet<DriveId>, BTreeSet<DriveId>) = lost.into_iter().partition(|&id| !roster.contains(id));
+    fleet.disks.retain(|(id, _)| !out.contains(id));
+    fleet.options.orders.replaced = still;
+}
+
+async fn round(seed: u64) -> (u64, u64, u64) {
     let mut fleet = Fleet::new(seed, 6);
     fleet.options.segment_bytes = 64 << 10;
     fleet.options.groups_under_way = 1 + fleet.below(3) as usize;
@@ -181,11 +242,16 @@ async fn round(seed: u64) -> (u64, u64) {
         fleet.options.copies_wanted = 2;
     }
     let mut model = Model::default();
-    let (mut opened, mut failed) = (0, 0);
+    let (mut opened, mut failed, mut changed) = (0, 0, 0);
     for _ in 0..6 {
         let mut away: Vec<DriveId> = Vec::new();
         if fleet.options.formed {
-            let most = u64::from(fleet.options.copies_wanted) - 1;
+            // Those that were declared lost may be in the roster still, and are away for good half of the time.
+            let lost = &fleet.options.orders.replaced;
+            if fleet.below(2) == 0 {
+                away.extend(lost);
+            }
+            let most = u64::from(fleet.options.copies_wanted) - 1 - lost.len() as u64;
             for _ in 0..fleet.below(most + 1) {
                 away.push(fleet.disks[fleet.below(fleet.disks.len() as u64) as usize].0);
             }
@@ -207,7 +273,8 @@ async fn round(seed: u64) -> (u64, u64) {
                     model.settle(&found);
                     fleet.options.formed = true;
                     drop(recovered);
-                    live(&fleet, &mut model, &log).await;
+                    put_away(&mut fleet, &log);
+                    changed += live(&mut fleet, &mut model, &log).await;
                 }
             }
             Err(error) => {
@@ -227,7 +294,7 @@ async fn round(seed: u64) -> (u64, u64) {
     model.settle(&found);
     super::fleet::all(&mut recovered).await;
     log.close().await.unwrap();
-    (opened, failed)
+    (opened, failed, changed)
 }
 
 #[test]
@@ -238,16 +305,17 @@ fn what_was_acknowledged_survives_every_crash() {
             (1, std::env::var("CAIRN_SEEDS").map_or(300, |seeds| seeds.parse().expect("CAIRN_SEEDS is a number")))
         }
     };
-    let (mut opened, mut failed) = (0, 0);
+    let (mut opened, mut failed, mut changed) = (0, 0, 0);
     for seed in first..first + count {
         let run = std::panic::catch_unwind(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(round(seed))
         });
         match run {
-            Ok((starts, failures)) => {
+            Ok((starts, failures, changes)) => {
                 opened += starts;
                 failed += failures;
+                changed += changes;
             }
             Err(panic) => {
                 eprintln!("replay with CAIRN_SEED={seed}");
@@ -255,5 +323,6 @@ fn what_was_acknowledged_survives_every_crash() {
             }
         }
     }
-    assert!(count < 300 || (opened > 300 && failed > 30), "the rounds are interesting: {opened}, {failed}");
+    eprintln!("{opened} starts, {failed} cut short, {changed} changes of the roster");
+    assert!(count < 300 || (opened > 300 && failed > 30 && changed > 100), "the rounds are interesting");
 }

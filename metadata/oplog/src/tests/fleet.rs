@@ -16,8 +16,8 @@ pub(super) fn identity() -> LogIdentity {
     LogIdentity { cluster: ClusterId(1), node: NodeId(2), voter: VoterId(3) }
 }
 
-pub(super) fn options() -> Options {
-    let mut options = Options::new(ManualClock::at(WallTime(1)));
+fn options(clock: Arc<ManualClock>) -> Options {
+    let mut options = Options::new(clock);
     options.copies_wanted = 3;
     options.segment_bytes = 128 << 10;
     options
@@ -27,14 +27,16 @@ pub(super) struct Fleet {
     pub disks: Vec<(DriveId, FaultyFiles)>,
     pub entropy: Arc<SeededEntropy>,
     pub options: Options,
+    pub clock: Arc<ManualClock>,
     seed: u64,
     drives_made: u64,
 }
 
 impl Fleet {
     pub fn new(seed: u64, count: u64) -> Self {
-        let mut fleet =
-            Self { disks: Vec::new(), entropy: SeededEntropy::new(seed), options: options(), seed, drives_made: 0 };
+        let (clock, entropy) = (ManualClock::at(WallTime(1)), SeededEntropy::new(seed));
+        let options = options(clock.clone());
+        let mut fleet = Self { disks: Vec::new(), entropy, options, clock, seed, drives_made: 0 };
         (0..count).for_each(|_| fleet.add());
         fleet
     }
@@ -54,12 +56,14 @@ impl Fleet {
     }
 
     pub async fn open_with(&self, here: impl Fn(DriveId) -> bool) -> Result<(OpLog, Recovered), OpLogError> {
-        let drives = self.disks.iter().filter(|(id, _)| here(*id)).map(|(id, disk)| LogDrive {
-            id: *id,
-            dir: "/drive".into(),
-            files: disk.shared(),
-        });
-        OpLog::open(drives.collect(), identity(), self.options.clone(), self.entropy.clone(), Shell::Task).await
+        let drives = self.here().into_iter().filter(|drive| here(drive.id)).collect();
+        OpLog::open(drives, identity(), self.options.clone(), self.entropy.clone(), Shell::Task).await
+    }
+
+    /// All drives, as they are handed in.
+    pub fn here(&self) -> Vec<LogDrive> {
+        let drive = |(id, disk): &(DriveId, FaultyFiles)| LogDrive { id: *id, dir: "/drive".into(), files: disk.shared() };
+        self.disks.iter().map(drive).collect()
     }
 
     pub fn disk(&self, id: u64) -> &FaultyFiles {
@@ -70,6 +74,7 @@ impl Fleet {
         for (_, disk) in &self.disks {
             disk.crash();
             disk.stop_faults();
+            disk.set_plan(FaultPlan::default());
         }
     }
 }

@@ -8,7 +8,9 @@ use crate::drive_set::DriveSet;
 use crate::epoch::{EpochRecord, LogIdentity, VoterId};
 use crate::finding::{DriveFinding, GroupFound};
 use crate::group::{GroupDigest, GroupName, GroupNumber};
+use crate::lineage::{Dropped, Lineage};
 use crate::recover::{Decision, Kept, Orders, Setting, StartPlan, decide};
+use crate::roster::Choice;
 
 pub(super) fn identity() -> LogIdentity {
     LogIdentity { cluster: ClusterId(1), node: NodeId(2), voter: VoterId(3) }
@@ -40,6 +42,16 @@ impl Random {
             items.swap(last, other);
         }
     }
+}
+
+/// What became of a change of the roster.
+enum Changed {
+    /// The process died in the middle of it.
+    Died,
+    /// The log goes on as before.
+    Not,
+    /// It goes on in another epoch, with this group.
+    To(GroupNumber),
 }
 
 pub(super) struct World {
@@ -325,16 +337,27 @@ impl World {
 
     /// Writes groups, a few of them at once, and dies.
     fn write(&mut self, present: &[DriveId], epoch: &EpochRecord) {
-        let ready: Vec<DriveId> = present
+        let mut epoch = epoch.clone();
+        let mut given_up = Vec::new();
+        let mut ready: Vec<DriveId> = present
             .iter()
             .copied()
-            .filter(|drive| epoch.quorum.contains(*drive) && self.drives[drive].epochs.contains(epoch))
+            .filter(|drive| epoch.quorum.contains(*drive) && self.drives[drive].epochs.contains(&epoch))
             .collect();
-        let copies = epoch.quorum.copies_len();
         let mut acknowledged = epoch.kept.next();
         let mut number = epoch.kept.next();
         let mut floor = epoch.floor;
         for _ in 0..self.random.below(8) {
+            if self.random.one_in(4) {
+                // Another roster while it runs: nothing is under way then.
+                let still = (acknowledged, floor);
+                match self.change(&mut ready, &mut epoch, &mut given_up, still) {
+                    Changed::Died => return,
+                    Changed::Not => {}
+                    Changed::To(first) => (number, acknowledged) = (first, first),
+                }
+            }
+            let copies = epoch.quorum.copies_len();
             let flight = 1 + self.random.below(3);
             let dies = self.random.one_in(4);
             let mut broken = false;
@@ -367,7 +390,124 @@ impl World {
                 return;
             }
             self.truth = self.truth.split_off(&floor);
-            self.purge(&ready, epoch, floor);
+            self.purge(&ready, &epoch, floor);
+        }
+    }
+
+    /// A drive is declared lost, or one joins, or both, while the log runs; what that does to the drives may end anywhere.
+    fn change(
+        &mut self,
+        ready: &mut Vec<DriveId>,
+        epoch: &mut EpochRecord,
+        given_up: &mut Vec<EpochRecord>,
+        (kept, floor): (GroupNumber, GroupNumber),
+    ) -> Changed {
+        let mut leaving: BTreeSet<DriveId> = self.lost.clone();
+        if self.random.one_in(2) {
+            let roster = &epoch.quorum.roster;
+            let drive = roster[self.random.below(roster.len())];
+            // One that is away for good, or fails. It is still there, and may turn up at a start with what it holds.
+            let others = self.drives.keys().filter(|other| **other != drive && !leaving.contains(other)).count();
+            if (!ready.contains(&drive) || ready.len() > epoch.quorum.copies_len())
+                && others > epoch.quorum.copies_len()
+            {
+                leaving.insert(drive);
+                self.lost.insert(drive);
+            }
+        }
+        let outside = |drive: &&DriveId| !epoch.quorum.contains(**drive) && !leaving.contains(drive);
+        let mut here: Vec<DriveId> = self.drives.keys().filter(outside).copied().collect();
+        here.retain(|drive| {
+            let finding = &self.drives[drive];
+            let known = |found: &EpochRecord| found.id == epoch.id || epoch.descends_from(found.id);
+            finding.epochs.iter().all(known) && !finding.incomplete && finding.damaged.is_empty()
+        });
+        self.random.shuffle(&mut here);
+        let living: Vec<DriveId> = ready.iter().copied().chain(here).collect();
+        let failing = BTreeSet::new();
+        let choice = Choice { living: &living, failing: &failing, leaving: &leaving, copies_wanted: self.copies };
+        let id = EpochId(self.next_epoch);
+        self.next_epoch += 1;
+        let Some(quorum) = choice.quorum(Some(&epoch.quorum), id) else { return Changed::Not };
+        let joining: Vec<DriveId> =
+            quorum.roster.iter().copied().filter(|drive| living.contains(drive) && !ready.contains(drive)).collect();
+        let members: BTreeSet<DriveId> = living.iter().copied().filter(|drive| quorum.contains(*drive)).collect();
+        if !epoch.quorum.holds(|drive| ready.contains(&drive)) || !quorum.holds(|drive| members.contains(&drive)) {
+            return Changed::Not;
+        }
+        if !quorum.inherits(&epoch.quorum) {
+            self.copy_to(&members, quorum.copies_len(), epoch, (kept, floor));
+            if self.random.one_in(10) {
+                return Changed::Died;
+            }
+        }
+        let lineage = Lineage {
+            base: Some(epoch.clone()),
+            dropped: given_up.iter().map(|record| Dropped { record: record.clone(), may_have_begun: false }).collect(),
+        };
+        let next = EpochRecord {
+            id: quorum.epoch,
+            ancestors: lineage.ancestors(kept),
+            kept,
+            floor,
+            witnesses: vec![epoch.quorum.clone()],
+            quorum,
+            forced: false,
+            ..epoch.clone()
+        };
+        let mut takers: Vec<DriveId> = ready.iter().copied().filter(|drive| !joining.contains(drive)).collect();
+        self.random.shuffle(&mut takers);
+        let mut took = BTreeSet::new();
+        for drive in joining.iter().copied().chain(takers) {
+            let enough = next.quorum.holds(|d| took.contains(&d)) && epoch.quorum.holds(|d| took.contains(&d));
+            let all_joined = took.len() >= joining.len();
+            match self.random.below(14) {
+                0 => return Changed::Died,
+                // It fails, or does not answer in time: the log goes on as it was.
+                1 if !enough => {
+                    given_up.push(next);
+                    return Changed::Not;
+                }
+                2 | 3 if enough && all_joined => continue,
+                _ => {}
+            }
+            self.drives.get_mut(&drive).unwrap().epochs.push(next.clone());
+            took.insert(drive);
+        }
+        *ready = took.iter().copied().filter(|drive| next.quorum.contains(*drive)).collect();
+        *epoch = next;
+        given_up.clear();
+        if self.first_group(&took, epoch).is_none() {
+            return Changed::Died;
+        }
+        // What was hurt and is in no roster any more hurts nobody.
+        self.unhealed.retain(|drive| epoch.quorum.contains(*drive));
+        Changed::To(kept.next())
+    }
+
+    /// Copies what was acknowledged until each group lies on enough of some drives.
+    fn copy_to(
+        &mut self,
+        members: &BTreeSet<DriveId>,
+        copies: usize,
+        epoch: &EpochRecord,
+        (kept, floor): (GroupNumber, GroupNumber),
+    ) {
+        for number in floor.0..=kept.0 {
+            let holds = |finding: &DriveFinding| {
+                let groups = finding.groups.iter().filter(|group| epoch.counts(group.name));
+                groups.copied().find(|group| group.name.number.0 == number)
+            };
+            let group = self.drives.values().find_map(holds).expect("what was acknowledged lies somewhere");
+            let (mut holders, mut others): (Vec<DriveId>, Vec<DriveId>) =
+                members.iter().partition(|drive| holds(&self.drives[drive]).is_some());
+            self.random.shuffle(&mut others);
+            while holders.len() < copies
+                && let Some(target) = others.pop()
+            {
+                self.drives.get_mut(&target).unwrap().groups.push(group);
+                holders.push(target);
+            }
         }
     }
 
