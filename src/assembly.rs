@@ -6,14 +6,16 @@
 //!                           +-> ties to other nodes -> part in the log        (a node of a cluster)
 //! ```
 //!
-//! A start that finds drives missing declares them lost in the log if it was told so, registers the fresh ones, and then
-//! begins the log once more without the lost ones on its roster: a drive leaves the roster only after the log has said so.
+//! A start that finds drives missing declares them lost in the log if it was told so, and registers the fresh ones. Then the
+//! log's roster changes, as it does while the process runs: a drive leaves it only after the log has said so.
 //!
 //! - [`core`]: directories, the log on them, the metadata behind it; [`root_key`], [`topology`]: what the log is told at a start
-//! - [`own_drives`]: the drives of this process; [`newcomers`]: those that it takes in while it runs
+//! - [`own_drives`]: the drives of this process; [`newcomers`]: those that it takes in while it runs; [`log_drives`]: which of
+//!   them the operation log lies on
 //! - [`part`]: under which id a node takes part in the log; [`member`]: the start of a node of a cluster
 
 pub mod core;
+pub mod log_drives;
 pub mod member;
 pub mod newcomers;
 pub mod own_drives;
@@ -41,6 +43,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::core::{Core, Rooms, Seat};
+use self::log_drives::LogDrives;
 use self::newcomers::Newcomers;
 use self::own_drives::OwnDrives;
 use self::topology::Absent;
@@ -93,6 +96,7 @@ pub struct Beginning {
 pub struct Assembly {
     core: Core,
     own: OwnDrives,
+    keeping: Keeping,
     ties: Option<Ties>,
     repair: Option<RepairDaemon>,
     client: Client,
@@ -104,10 +108,32 @@ pub struct Assembly {
     standard: Geometry,
 }
 
+/// The task that keeps the log on the drives that it should lie on.
+#[derive(Debug)]
+struct Keeping {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Keeping {
+    fn start(log_drives: Arc<LogDrives>) -> Self {
+        let stop = CancellationToken::new();
+        Self { task: tokio::spawn(log_drives.keep(stop.clone())), stop }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "whoever kept the log's drives did not end by itself");
+        }
+    }
+}
+
 /// What the roles of a process stand on, once the log is ready.
 struct Ground {
     core: Core,
     own: OwnDrives,
+    log_drives: Arc<LogDrives>,
     /// All drives that can be reached, its own among them.
     drives: Arc<Drives>,
     ties: Option<Ties>,
@@ -155,18 +181,15 @@ impl Assembly {
         gateway: GatewayConfig,
     ) -> anyhow::Result<Self> {
         let seat = Seat::alone(&rooms, beginning.formed);
-        let mut core = Core::start(&parts, &rooms, seat, beginning.orders.clone()).await?;
+        let core = Core::start(&parts, &rooms, seat, beginning.orders.clone()).await?;
         let credentials = root_key::settle(&parts, &core, &rooms, demanded).await?;
-        let mut client = core.node.client(SessionKind::Gateway).await?;
+        let client = core.node.client(SessionKind::Gateway).await?;
         let changes = topology::settle(&client, &rooms, &beginning).await?;
         rooms.mark_formed()?;
-        let gone = core.roster_without(&changes.lost);
-        if !gone.is_empty() {
-            client.close().await;
-            core.stop().await?;
-            let orders = Orders { replaced: gone, ..Orders::default() };
-            core = Core::start(&parts, &rooms, Seat::alone(&rooms, true), orders).await?;
-            client = core.node.client(SessionKind::Gateway).await?;
+        let log_drives = log_drives(&parts, &rooms, &core, &client, None);
+        let mut notices = changes.notices;
+        if let Err(error) = log_drives.settle().await {
+            notices.push(error.to_string());
         }
         let most = if beginning.orders.accept_loss {
             usize::from(rooms.of())
@@ -175,8 +198,7 @@ impl Assembly {
         };
         let own = OwnDrives::open(&parts, &rooms, &changes.absent, most)?;
         let drives = own.stores();
-        let notices = changes.notices;
-        let ground = Ground { core, own, drives, ties: None, outlook: None, client, credentials, notices };
+        let ground = Ground { core, own, log_drives, drives, ties: None, outlook: None, client, credentials, notices };
         Self::roles(&parts, &rooms, ground, Some(repair), gateway).await
     }
 
@@ -188,7 +210,7 @@ impl Assembly {
         repair: Option<RepairConfig>,
         gateway: GatewayConfig,
     ) -> anyhow::Result<Self> {
-        let Ground { core, mut own, drives, ties, outlook, client, credentials, mut notices } = ground;
+        let Ground { core, mut own, log_drives, drives, ties, outlook, client, credentials, mut notices } = ground;
         notices.extend(own.notices().iter().cloned());
         let (faults, meter) = (Arc::new(FaultQueue::default()), Meter::default());
         own.start_scrubs(parts, &faults);
@@ -208,9 +230,9 @@ impl Assembly {
             }
             None => None,
         };
-        let newcomers = ties
-            .is_none()
-            .then(|| Arc::new(Newcomers::new(parts, rooms, client.clone(), drives.clone(), faults.clone())));
+        let newcomers = ties.is_none().then(|| {
+            Arc::new(Newcomers::new(parts, rooms, client.clone(), drives.clone(), faults.clone(), log_drives.clone()))
+        });
         let admin = Arc::new(Admin {
             newcomers: newcomers.clone(),
             client: client.clone(),
@@ -240,7 +262,21 @@ impl Assembly {
         };
         let gateway = Gateway::new(gateway, surroundings)?;
         let standard = topology::standard(&client).await?;
-        Ok(Self { core, own, ties, repair: daemon, client, gateway, newcomers, meter, credentials, notices, standard })
+        let keeping = Keeping::start(log_drives);
+        Ok(Self {
+            core,
+            own,
+            keeping,
+            ties,
+            repair: daemon,
+            client,
+            gateway,
+            newcomers,
+            meter,
+            credentials,
+            notices,
+            standard,
+        })
     }
 
     /// Serves S3 on a socket, in the background.
@@ -302,8 +338,9 @@ impl Assembly {
 
     /// Stops every role, in reverse, each after what it had begun.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { core, own, ties, repair, client, gateway, newcomers, .. } = self;
+        let Self { core, own, keeping, ties, repair, client, gateway, newcomers, .. } = self;
         drop(gateway);
+        keeping.stop().await;
         let ending = async {
             if let Some(repair) = repair {
                 repair.stop().await;
@@ -327,6 +364,13 @@ impl Assembly {
         own.close().await?;
         stopped
     }
+}
+
+/// The log's drives among those of a process.
+fn log_drives(parts: &Parts, rooms: &Rooms, core: &Core, client: &Client, parity_least: Option<u8>) -> Arc<LogDrives> {
+    let log_drives = LogDrives::new(core, client.clone(), parts.files.clone(), parity_least);
+    rooms.dirs().iter().for_each(|dir| log_drives.add(dir));
+    Arc::new(log_drives)
 }
 
 /// A gateway that serves in the background.

@@ -43,11 +43,6 @@ pub fn examine(status: &Status) -> Report {
     if status.nodes.len() == 1 && live.len() < 3 {
         advice.push(format!("{} drives: with three one may be lost, with six any two", live.len()));
     }
-    if status.metadata.roster.len() < usize::from(status.metadata.copies) * 2
-        && live.len() > status.metadata.roster.len()
-    {
-        advice.push("the operation log takes more drives in at the next start".to_owned());
-    }
     Report { sound: status.fully_redundant, wrong: status.reasons.clone(), advice }
 }
 

@@ -63,6 +63,10 @@ impl NodeConfig {
         }
     }
 
+    pub(crate) fn run_places(&self) -> RunPlaces {
+        RunPlaces { directories: self.run_directories.clone(), copies: self.run_copies }
+    }
+
     pub(crate) fn check(&self) {
         assert!(self.run_copies > 0, "a run has a copy at least");
         assert!(self.run_copies <= self.run_directories.len(), "a run's copies lie in as many directories");
@@ -71,6 +75,15 @@ impl NodeConfig {
         assert!(sessions.renew_at_most <= sessions.renew_at_least, "a session may be renewed when it must");
         assert!(sessions.renew_at_least < sessions.term, "a session that is renewed lives");
     }
+}
+
+/// Where runs lie, which may change while a node runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunPlaces {
+    /// A directory on each of the node's drives, which exist.
+    pub directories: Vec<PathBuf>,
+    /// How many copies there are of each run.
+    pub copies: usize,
 }
 
 /// What a node knows of its own past when it starts. What it has promised under its id stands in its log; a log that is

@@ -71,7 +71,7 @@ mod wire;
 mod tests;
 
 pub use client::Client;
-pub use config::{CutPolicy, HistoryPolicy, NodeConfig, RaftTimers, SessionPolicy, Standing, Work};
+pub use config::{CutPolicy, HistoryPolicy, NodeConfig, RaftTimers, RunPlaces, SessionPolicy, Standing, Work};
 pub use error::{ChangeError, NodeFailure, ProposeError, ReadError, StartError};
 pub use node::MetadataNode;
 pub use peers::{NoPeers, PeerCall, PeerError, Peers};

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use crate::applied::Applied;
 use crate::applier::Applier;
 use crate::client::Client;
-use crate::config::{NodeConfig, Standing};
+use crate::config::{NodeConfig, RunPlaces, Standing};
 use crate::error::{ChangeError, NodeFailure, ProposeError, StartError};
 use crate::failure::Failure;
 use crate::follow::{self, follow};
@@ -54,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) log: OpLog,
     newest: NewestMark,
     keeper: Arc<KeeperReport>,
+    run_places: follow::Sender<RunPlaces>,
     /// The sessions that this process has begun, whatever became of them: 8 bytes for each start of a client.
     own_sessions: Mutex<BTreeSet<SessionId>>,
     swept: follow::Receiver<bool>,
@@ -150,7 +151,9 @@ impl MetadataNode {
         let (way, clock_too, tasks_too) = (leader.clone(), clock.clone(), tasks.clone());
         let gatherer = Gatherer { way, applied: applied.clone(), clock: clock_too, tasks: tasks_too };
         tasks.spawn(gather(queue, gatherer));
+        let (run_places, places) = follow(config.run_places());
         let keeper = Keeper {
+            places,
             config: config.clone(),
             rows: rows.clone(),
             applied: applied.clone(),
@@ -183,6 +186,7 @@ impl MetadataNode {
             log,
             newest,
             keeper: report,
+            run_places,
             own_sessions: Mutex::default(),
             swept,
         });
@@ -248,6 +252,12 @@ impl MetadataNode {
     /// Begins a session, which is renewed in the background for as long as the client lives.
     pub fn client(&self, kind: SessionKind) -> BoxFuture<'_, Result<Client, ProposeError>> {
         Box::pin(async move { Client::begin(self.inner.clone(), kind).await })
+    }
+
+    /// Runs lie elsewhere from now on: what is there is copied in the background.
+    pub fn set_run_places(&self, places: RunPlaces) {
+        assert!(places.copies > 0 && places.copies <= places.directories.len(), "a run's copies lie in as many places");
+        self.inner.run_places.change(|now| std::mem::replace(now, places.clone()) != places);
     }
 
     /// How it is doing.

@@ -17,14 +17,15 @@ use cairn_core::LogIndex;
 use cairn_machine::rows::topology::VoterRow;
 use cairn_machine::{Operation, Row};
 use cairn_oplog::{LogRecord, OpLog, OpLogError};
-use cairn_rows::{MergePolicy, MergeProgress, Retired, Rows, RowsError, RunSet, merge_plan};
+use cairn_rows::{MergePolicy, MergeProgress, Retired, Rows, RowsError, RunId, RunSet, merge_plan};
 use tokio::sync::Mutex as TurnMutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::applied::Applied;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, RunPlaces};
 use crate::error::NodeFailure;
 use crate::failure::Failure;
+use crate::follow::Receiver;
 use crate::history;
 use crate::propose::Proposer;
 use crate::raft::{AppliedState, Kept, Mark, NewestMark, Position, Raft};
@@ -102,6 +103,8 @@ pub(crate) struct Keeper {
     pub(crate) stopping: CancellationToken,
     /// The directories, in the order in which they are chosen: one that failed goes to the end.
     pub(crate) directories: Vec<PathBuf>,
+    /// Where runs should lie, when drives come and go.
+    pub(crate) places: Receiver<RunPlaces>,
     /// What was applied when the overlay was frozen, until the run is there, and how often the rows had been replaced by
     /// then: a leader's runs may take their place meanwhile.
     pub(crate) frozen: Option<(u64, AppliedState)>,
@@ -119,6 +122,13 @@ impl Keeper {
                 biased;
                 () = self.stopping.cancelled() => return,
                 () = self.applied.cut_due() => {}
+                changed = self.places.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.move_in().await;
+                    continue;
+                }
             }
             loop {
                 let result = self.renew().await;
@@ -262,13 +272,30 @@ impl Keeper {
         }
     }
 
+    /// Runs lie in other directories from now on: each is read back where it is, and copied to where it should be too.
+    async fn move_in(&mut self) {
+        let places = self.places.borrow_and_update().clone();
+        let turn = self.turn.clone();
+        let _turn = turn.lock().await;
+        self.directories.retain(|directory| places.directories.contains(directory));
+        let fresh = places.directories.into_iter().filter(|place| !self.directories.contains(place));
+        let fresh: Vec<PathBuf> = fresh.collect();
+        self.directories.extend(fresh);
+        let runs: Vec<_> = self.rows.run_set().runs().iter().map(|run| run.id).collect();
+        self.mend_these(runs).await;
+    }
+
     /// Writes sound copies in place of those that were found damaged or missing.
     async fn mend(&mut self) {
         let mut damaged: Vec<_> = self.rows.take_damage().into_iter().map(|damage| damage.run).collect();
-        damaged.extend(self.rows.short_of(self.config.run_copies));
+        damaged.extend(self.rows.short_of(self.copies()));
         damaged.sort_unstable();
         damaged.dedup();
-        for run in damaged {
+        self.mend_these(damaged).await;
+    }
+
+    async fn mend_these(&mut self, runs: Vec<RunId>) {
+        for run in runs {
             let (rows, directories) = (self.rows.clone(), self.chosen());
             if let Err(error) = self.blocking(move || rows.mend(run, &directories)).await {
                 tracing::error!(%run, %error, "a run has fewer sound copies than it should");
@@ -295,7 +322,12 @@ impl Keeper {
 
     /// The directories that a run goes to: as many as it has copies.
     fn chosen(&self) -> Vec<PathBuf> {
-        self.directories.iter().take(self.config.run_copies).cloned().collect()
+        self.directories.iter().take(self.copies()).cloned().collect()
+    }
+
+    /// How many copies a run has.
+    fn copies(&self) -> usize {
+        self.places.borrow().copies
     }
 
     /// A directory that failed is chosen last from now on.

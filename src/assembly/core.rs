@@ -267,6 +267,8 @@ impl Seat {
 pub struct Core {
     /// Whose log it is.
     pub identity: LogIdentity,
+    /// The log itself.
+    pub log: OpLog,
     /// The voter.
     pub node: MetadataNode,
 }
@@ -303,14 +305,8 @@ impl Core {
             cache_bytes: RUN_CACHE_BYTES,
         };
         let clock = parts.clock.clone();
-        let node = MetadataNode::start(config, log, recovered, rows, clock, parts.entropy.clone()).await?;
-        Ok(Self { identity, node })
-    }
-
-    /// The drives of the log's roster that are among these.
-    pub fn roster_without(&self, lost: &BTreeSet<DriveId>) -> BTreeSet<DriveId> {
-        let roster = self.node.status().log.epoch.quorum.roster;
-        roster.into_iter().filter(|drive| lost.contains(drive)).collect()
+        let node = MetadataNode::start(config, log.clone(), recovered, rows, clock, parts.entropy.clone()).await?;
+        Ok(Self { identity, log, node })
     }
 
     /// Stops the voter and its log, and leaves the directories locked: to begin them once more, or to close the drives.

@@ -132,8 +132,18 @@ impl Assembly {
             members: ties.members(),
             pool: ties.pool.clone(),
         };
-        let ground =
-            Ground { core, own, drives, ties: Some(ties), outlook: Some(outlook), client, credentials, notices };
+        let log_drives = super::log_drives(&parts, &rooms, &core, &client, Some(PARITY));
+        let ground = Ground {
+            core,
+            own,
+            log_drives,
+            drives,
+            ties: Some(ties),
+            outlook: Some(outlook),
+            client,
+            credentials,
+            notices,
+        };
         Self::roles(&parts, &rooms, ground, options.roles.repair.then_some(repair), gateway).await
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! an empty directory -> formatted -> opened -> the log: the old one is lost, the fresh one is registered -> it takes chunks
+//!                                                                                  -> the log lies on it, not on the old one
 //! ```
 //! A crash in between leaves a formatted drive that the log does not know; the next start that is given it registers it.
-//! The operation log takes the fresh drive into its roster at the next start.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::assembly::Parts;
 use crate::assembly::core::Rooms;
-use crate::assembly::own_drives::{options, start_scrub};
+use crate::assembly::log_drives::LogDrives;
+use crate::assembly::own_drives::{close_drives, options, start_scrub};
 use crate::assembly::topology::{label, new_drive};
 
 /// Why a drive is not taken in. Unless it says otherwise, nothing was changed.
@@ -102,6 +103,7 @@ pub struct Newcomers {
     client: Client,
     drives: Arc<Drives>,
     faults: Arc<FaultQueue>,
+    log_drives: Arc<LogDrives>,
     taken: Mutex<Vec<(Arc<Drive>, Scrub)>>,
     /// One at a time: each counts what is lost before it calls one more lost.
     turn: tokio::sync::Mutex<()>,
@@ -109,7 +111,14 @@ pub struct Newcomers {
 
 impl Newcomers {
     /// For the machine of these directories.
-    pub fn new(parts: &Parts, rooms: &Rooms, client: Client, drives: Arc<Drives>, faults: Arc<FaultQueue>) -> Self {
+    pub fn new(
+        parts: &Parts,
+        rooms: &Rooms,
+        client: Client,
+        drives: Arc<Drives>,
+        faults: Arc<FaultQueue>,
+        log_drives: Arc<LogDrives>,
+    ) -> Self {
         Self {
             parts: parts.clone(),
             cluster: rooms.cluster(),
@@ -118,6 +127,7 @@ impl Newcomers {
             client,
             drives,
             faults,
+            log_drives,
             taken: Mutex::new(Vec::new()),
             turn: tokio::sync::Mutex::new(()),
         }
@@ -162,7 +172,13 @@ impl Newcomers {
         self.drives.insert(drive.clone());
         let scrub = start_scrub(&drive, &self.parts, &self.faults);
         self.taken().push((drive, scrub));
-        let mut notes = vec![format!("name {} in the place of the old directory at the next start", new.display())];
+        self.log_drives.add(&dir);
+        let mut notes = Vec::new();
+        if let Err(error) = self.log_drives.settle().await {
+            notes.push(format!("{error}; it is tried again"));
+        }
+        let place = if old.is_some() { "in the place of the old directory" } else { "among the directories" };
+        notes.push(format!("name {} {place} at the next start", new.display()));
         notes.extend(self.shared_device(new));
         Ok(TakenIn {
             drive: dir.identity().drive.to_string(),
@@ -226,13 +242,10 @@ impl Newcomers {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes every one, so that the next start has nothing to scan.
+    /// Closes every one, so that the next start has nothing to scan. One that cannot be closed keeps no other from it.
     pub async fn close(&self) -> anyhow::Result<()> {
         let taken = std::mem::take(&mut *self.taken());
-        for (drive, scrub) in taken {
-            scrub.stop().await;
-            drive.close().await?;
-        }
-        Ok(())
+        let (drives, scrubs): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+        close_drives(drives, scrubs).await
     }
 }

@@ -104,16 +104,25 @@ impl OwnDrives {
         self.scrubs.extend(self.open.iter().map(|drive| start_scrub(drive, parts, faults)));
     }
 
-    /// Closes every one, so that the next start has nothing to scan.
+    /// Closes every one, so that the next start has nothing to scan. One that cannot be closed keeps no other from it.
     pub async fn close(self) -> anyhow::Result<()> {
-        for scrub in self.scrubs {
-            scrub.stop().await;
-        }
-        for drive in self.open {
-            drive.close().await?;
-        }
-        Ok(())
+        close_drives(self.open, self.scrubs).await
     }
+}
+
+/// Closes drives, all of them, and says which could not be: they are recovered at the next start.
+pub async fn close_drives(drives: Vec<Arc<Drive>>, scrubs: Vec<Scrub>) -> anyhow::Result<()> {
+    for scrub in scrubs {
+        scrub.stop().await;
+    }
+    let mut failed = Vec::new();
+    for drive in drives {
+        if let Err(error) = drive.close().await {
+            failed.push(format!("{}: {error}", drive.dir().path().display()));
+        }
+    }
+    anyhow::ensure!(failed.is_empty(), "drives could not be closed: {}", failed.join("; "));
+    Ok(())
 }
 
 /// How drives are opened.

@@ -62,8 +62,6 @@ pub struct Away {
 pub struct Changes {
     /// Drives that are not here and not lost.
     pub absent: Vec<Away>,
-    /// Every drive of this node that the log calls lost.
-    pub lost: BTreeSet<DriveId>,
     /// What a person should know.
     pub notices: Vec<String>,
 }
@@ -129,9 +127,7 @@ pub async fn settle(client: &Client, rooms: &Rooms, beginning: &Beginning) -> an
         }
     }
     let mut changes = Changes { absent, ..Changes::default() };
-    changes.lost.extend(known.iter().filter(|(_, row)| gone(row)).map(|(&drive, _)| drive));
     for (drive, row) in &missing {
-        changes.lost.insert(*drive);
         changes.notices.push(format!("{} (drive {drive}) is missing and was declared lost", row.label));
     }
     for dir in fresh {

@@ -152,15 +152,10 @@ fn plan(shared: &Shared, change: &RosterChange) -> Result<Option<Plan>, ChangeEr
     // One that failed here fails until the next start.
     let fails = |drive: DriveId| shared.find(drive).is_some_and(|(_, running)| running.is_poisoned());
     let fresh = |drive: &&LogDrive| !base.contains(drive.id) && !fails(drive.id);
-    let living: Vec<DriveId> =
-        healthy.chain(change.here.iter().filter(fresh).map(|drive| drive.id)).collect();
+    let living: Vec<DriveId> = healthy.chain(change.here.iter().filter(fresh).map(|drive| drive.id)).collect();
     let none = BTreeSet::new();
-    let choice = Choice {
-        living: &living,
-        failing: &none,
-        leaving: &change.leaving,
-        copies_wanted: change.copies_wanted,
-    };
+    let choice =
+        Choice { living: &living, failing: &none, leaving: &change.leaving, copies_wanted: change.copies_wanted };
     let too_few = ChangeError::TooFewDrives { what: "of the new roster", healthy: 0, copies: 1 };
     let quorum = choice.quorum(Some(&base), EpochId(shared.entropy().next_u64())).ok_or(too_few)?;
     if quorum.roster == base.roster && quorum.copies == base.copies {
@@ -239,11 +234,8 @@ async fn admit(shared: &Arc<Shared>, drive: LogDrive) -> Result<usize, ChangeErr
     let reader = Some(journal.reader().clone());
     let handle = JournalHandle::start(journal, shared.shell(), &format!("log-{id}"), JournalHandle::QUEUE_BYTES);
     let handle = handle.map_err(|source| ChangeError::Drive(DriveFailure { drive: id, source: Arc::new(source) }))?;
-    let position = shared.admit(
-        RunningDrive::new(id, reader, Some(handle)),
-        dir,
-        SegmentUse { highest, newest, epoch: None },
-    );
+    let position =
+        shared.admit(RunningDrive::new(id, reader, Some(handle)), dir, SegmentUse { highest, newest, epoch: None });
     tokio::spawn(look_after(Arc::downgrade(shared), position));
     Ok(position)
 }
@@ -319,7 +311,8 @@ async fn write(
     }
     // Those that are slow may be used later; those that are needed are waited for longer.
     let patience = shared.patience().late;
-    let all = shared.until(|pipeline| matches!(pipeline.progress(joining, quorums), Progress::Written | Progress::Failed));
+    let all =
+        shared.until(|pipeline| matches!(pipeline.progress(joining, quorums), Progress::Written | Progress::Failed));
     if tokio::time::timeout(patience, all).await.is_err() {
         let enough = shared.until(|pipeline| pipeline.progress(joining, quorums) != Progress::UnderWay);
         // Where it is too late the progress says so.

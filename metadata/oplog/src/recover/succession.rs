@@ -30,12 +30,8 @@ pub(super) fn succeed(
     let lives = |drive: DriveId| position_of.get(&drive).is_some_and(|&position| living.contains(position));
     let base = lineage.base.as_ref();
     let here: Vec<DriveId> = living.iter().map(|position| found[position].drive).collect();
-    let choice = Choice {
-        living: &here,
-        failing: &setting.failing,
-        leaving: &leaving,
-        copies_wanted: setting.copies_wanted,
-    };
+    let choice =
+        Choice { living: &here, failing: &setting.failing, leaving: &leaving, copies_wanted: setting.copies_wanted };
     let quorum = choice.quorum(base.map(|base| &base.quorum), setting.new_epoch).ok_or(Refusal::NoDrives)?;
 
     // A drive that is named lost but is here may still be written to for the old quorum's sake.

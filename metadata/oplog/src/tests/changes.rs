@@ -43,7 +43,10 @@ async fn any_two_drives_are_replaced_without_a_start() {
             let stats = log.stats();
             assert!(stats.failed.is_empty() && stats.short == 0 && stats.healthy.len() == 6, "{stats:?}");
             fill(&log, 40..50).await;
-            assert!(log.change_roster(change(&fleet, &[first, second])).await.unwrap().is_none(), "it is as it should be");
+            assert!(
+                log.change_roster(change(&fleet, &[first, second])).await.unwrap().is_none(),
+                "it is as it should be"
+            );
             drop(log);
             tokio::task::yield_now().await;
             fleet.crash();
@@ -113,13 +116,8 @@ async fn too_few_drives_and_strangers_change_nothing() {
     let mut other = Fleet::new(5, 3);
     other.disks.iter_mut().for_each(|(id, _)| id.0 += 10);
     let stranger = crate::LogIdentity { voter: crate::VoterId(77), ..super::fleet::identity() };
-    let opened = OpLog::open(
-        other.here(),
-        stranger,
-        other.options.clone(),
-        other.entropy.clone(),
-        cairn_journal::Shell::Task,
-    );
+    let opened =
+        OpLog::open(other.here(), stranger, other.options.clone(), other.entropy.clone(), cairn_journal::Shell::Task);
     opened.await.unwrap().0.close().await.unwrap();
     let error = log.change_roster(RosterChange { here: other.here(), ..change(&fleet, &[]) }).await.unwrap_err();
     assert!(matches!(error, ChangeError::Foreign { drive: DriveId(11) }), "{error}");

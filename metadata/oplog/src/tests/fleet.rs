@@ -62,7 +62,8 @@ impl Fleet {
 
     /// All drives, as they are handed in.
     pub fn here(&self) -> Vec<LogDrive> {
-        let drive = |(id, disk): &(DriveId, FaultyFiles)| LogDrive { id: *id, dir: "/drive".into(), files: disk.shared() };
+        let drive =
+            |(id, disk): &(DriveId, FaultyFiles)| LogDrive { id: *id, dir: "/drive".into(), files: disk.shared() };
         self.disks.iter().map(drive).collect()
     }
 
