@@ -31,6 +31,7 @@ async fn start(dir: &Path) -> Assembly {
         clock: SystemClock::start(),
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,
+        history: cairn::history::History::default(),
     };
     Assembly::start(parts, dir, &plan, None, RepairConfig::default(), GatewayConfig::default())
         .await

@@ -127,7 +127,7 @@ impl Admin {
     /// Changes who takes part in the log, or who leads it.
     async fn change_members(&self, query: &str) -> (StatusCode, Bytes) {
         let Some(change) = raft::Change::from_query(query) else {
-            let error = "one of lead=, add= and remove= is asked for, with a member's id".to_owned();
+            let error = "one of lead=, add= and remove= is asked for, with a member's id, or believe=clock".to_owned();
             return json(StatusCode::BAD_REQUEST, &Failure { error });
         };
         match raft::change(&self.node, &self.client, self.outlook.as_ref(), change).await {

@@ -50,6 +50,7 @@ use self::topology::Absent;
 use crate::admin::{Admin, Outlook};
 use crate::credentials::Credentials;
 use crate::dev::directories::Plan;
+use crate::history::History;
 use crate::ties::Ties;
 
 /// How long a node of a cluster tries to take its leave before it goes without.
@@ -68,6 +69,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Threads, or tasks in a simulation.
     pub shell: Shell,
+    /// How much of the log is kept.
+    pub history: History,
 }
 
 impl Parts {

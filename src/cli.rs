@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use cairn_core::DriveId;
 use clap::{Args, Parser, Subcommand};
 
+use crate::history::History;
+
 pub use bench::BenchArgs;
 
 /// An S3-compatible, erasure-coded object store that one person can run.
@@ -170,6 +172,9 @@ pub struct ServerArgs {
     /// Refuse signatures of version 2, with which older clients sign addresses. They do not cover all of a request.
     #[arg(long)]
     pub no_signature_v2: bool,
+    /// How much of the log is kept.
+    #[command(flatten)]
+    pub history: History,
 }
 
 /// What is audited.
@@ -199,6 +204,11 @@ pub enum RaftCommand {
     Remove(RaftChangeArgs),
     /// Have the leader hand the lead to another voter, and wait until it has.
     Transfer(RaftChangeArgs),
+    /// Say that the clock of a machine that votes alone is right.
+    ///
+    /// Locks end by a time that no clock set ahead moves. One machine cannot tell such a clock from having been off or asleep, and
+    /// lets locks end later by as long. Several voters go by what a majority's clocks say, and need nobody's word.
+    BelieveClock(AdminArgs),
 }
 
 /// Which member is meant.
@@ -217,7 +227,8 @@ pub struct RaftChangeArgs {
 pub enum LogCommand {
     /// Print changes, oldest first: index, time, who asked, what, and whether it was refused.
     ///
-    /// The log goes back seven days, or a GiB, or a twentieth of a drive, whichever is less. What is about one bucket is
+    /// The log goes back seven days, or a GiB, or a twentieth of a drive, whichever is less; --history-days and --history-mib of the
+    /// server say otherwise. What is about one bucket is
     /// found by its name or its id; buckets that had the same name one after the other are all meant.
     #[command(
         after_help = "Examples:\n  cairn log tail                               # the last hundred entries\n  cairn log tail --from 0 --json               # all that is kept, a JSON document a line\n  cairn log tail --follow --bucket photos"
@@ -261,6 +272,9 @@ pub struct DevArgs {
     /// Refuse signatures of version 2, with which older clients sign addresses. They do not cover all of a request.
     #[arg(long)]
     pub no_signature_v2: bool,
+    /// How much of the log is kept.
+    #[command(flatten)]
+    pub history: History,
 }
 
 /// Which server is asked, and how it answers.

@@ -78,6 +78,7 @@ async fn one_process(args: DevArgs) -> anyhow::Result<()> {
         clock: SystemClock::start(),
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,
+        history: args.history,
     };
     let gateway = GatewayConfig { signature_v2: !args.no_signature_v2, ..GatewayConfig::default() };
     let assembly = Assembly::start(parts, &args.dir, &plan, demanded, repair_config(), gateway).await?;

@@ -15,7 +15,7 @@
 //! - [`admin`]: what a running server answers to `cairn status` and others; [`status`]: the answer itself
 //! - [`ask`]: asking a running server; [`show`]: what a person sees; [`say`]: what a server says meanwhile
 //! - [`audit`]: whether the ledger balances; [`raft`]: the members of the log
-//! - [`log`]: the log for people, who asked for what; [`calendar`]: how moments are written
+//! - [`log`]: the log for people, who asked for what; [`history`]: how much of it is kept; [`calendar`]: how moments are written
 //! - [`bench`]: a load on any S3 server, which the crate `cairn-bench` makes
 //! - [`credentials`]: the root key
 
@@ -30,6 +30,7 @@ pub mod cli;
 pub mod credentials;
 pub mod dev;
 pub mod doctor;
+pub mod history;
 pub mod log;
 pub mod node;
 pub mod raft;

@@ -106,6 +106,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Raft(RaftCommand::Add(args)) => raft(&args, Change::Add(args.member)),
         Command::Raft(RaftCommand::Remove(args)) => raft(&args, Change::Remove(args.member)),
         Command::Raft(RaftCommand::Transfer(args)) => raft(&args, Change::Lead(args.member)),
+        Command::Raft(RaftCommand::BelieveClock(args)) => raft_change(&args, Change::BelieveClock),
         Command::Drive(DriveCommand::Replace { old, new, server }) => change_drives(&server, Some(&old), &new),
         Command::Drive(DriveCommand::Add { new, server }) => change_drives(&server, None, &new),
         Command::Bench(args) => bench::run(&args),
@@ -113,8 +114,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn raft(args: &RaftChangeArgs, change: Change) -> anyhow::Result<ExitCode> {
-    let status = asking()?.block_on(raft::command::change(&args.server, change))?;
-    print(&args.server, &status, raft::command::show(&status))?;
+    raft_change(&args.server, change)
+}
+
+fn raft_change(args: &AdminArgs, change: Change) -> anyhow::Result<ExitCode> {
+    let status = asking()?.block_on(raft::command::change(args, change))?;
+    print(args, &status, raft::command::show(&status))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -74,6 +74,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
         clock: SystemClock::start(),
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,
+        history: config.history,
     };
     let gateway = GatewayConfig { signature_v2: config.signature_v2, ..GatewayConfig::default() };
     let options = member_options(&config, cluster, args.form, s3, demanded);

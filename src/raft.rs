@@ -5,6 +5,7 @@
 //! POST /.cairn/v1/raft?lead=MEMBER     -> the leader hands the lead over, and waits until it has happened
 //!                     ?add=MEMBER      -> a member that follows the log is given a vote, once it has caught up
 //!                     ?remove=MEMBER   -> a member takes part no more, and its id stands for nobody from now on
+//!                     ?believe=clock   -> locks end by the clock of the one machine that votes
 //! ```
 //! Whoever leads sees to it by itself that as many vote as the data needs (`ties/steward.rs`), so a vote that is taken from a
 //! node which may vote is given back. What is pinned is in the node's own file: one without the role `metadata` is never given a
@@ -44,6 +45,10 @@ pub struct RaftStatus {
     pub run_index: u64,
     /// The log begins behind this entry.
     pub purged_index: u64,
+    /// The version of the state machine that entries are of. It rises when all members know a later one.
+    pub function: u8,
+    /// By how many milliseconds the time that locks end by is behind the date.
+    pub unsure_ms: u64,
     /// A hash over all changes of rows until the applied entry: members at the same entry have the same.
     pub effects_hash: String,
     /// All members that it knows.
@@ -98,6 +103,8 @@ pub fn look(node: &MetadataNode) -> RaftStatus {
         applied_index: status.applied_index.0,
         run_index: status.run_index.0,
         purged_index: status.purged_index.0,
+        function: status.function,
+        unsure_ms: u64::try_from(status.unsure.as_millis()).unwrap_or(u64::MAX),
         effects_hash: hex::encode(status.effects_hash),
         members: status.members.iter().map(member).collect(),
     }
@@ -112,6 +119,8 @@ pub enum Change {
     Add(u64),
     /// This member is to take part no more.
     Remove(u64),
+    /// The clock of the voter that is alone is right.
+    BelieveClock,
 }
 
 impl Change {
@@ -121,11 +130,15 @@ impl Change {
             Self::Lead(member) => format!("lead={member}"),
             Self::Add(member) => format!("add={member}"),
             Self::Remove(member) => format!("remove={member}"),
+            Self::BelieveClock => "believe=clock".to_owned(),
         }
     }
 
     /// The inverse of [`Self::to_query`]; none for what makes no sense.
     pub fn from_query(query: &str) -> Option<Self> {
+        if query == "believe=clock" {
+            return Some(Self::BelieveClock);
+        }
         let (name, member) = query.split_once('=')?;
         let member = member.parse().ok()?;
         match name {
@@ -147,6 +160,7 @@ pub async fn change(
     match change {
         Change::Lead(member) => node.hand_lead(member, LEAD_PATIENCE).await?,
         Change::Add(member) => client.seat(member).await?,
+        Change::BelieveClock => drop(node.believe_clock()?),
         Change::Remove(member) => {
             let status = node.status();
             if member == status.voter {
@@ -181,10 +195,10 @@ mod tests {
 
     #[test]
     fn changes_come_back() {
-        for change in [Change::Lead(1), Change::Add(u64::MAX), Change::Remove(0)] {
+        for change in [Change::Lead(1), Change::Add(u64::MAX), Change::Remove(0), Change::BelieveClock] {
             assert_eq!(Change::from_query(&change.to_query()), Some(change));
         }
-        for senseless in ["", "lead", "lead=", "lead=-1", "seat=1", "add=1&remove=2"] {
+        for senseless in ["", "lead", "lead=", "believe=me", "lead=-1", "seat=1", "add=1&remove=2"] {
             assert_eq!(Change::from_query(senseless), None, "{senseless}");
         }
     }

@@ -40,6 +40,7 @@ pub async fn run(args: ServerArgs) -> anyhow::Result<()> {
         clock: SystemClock::start(),
         entropy: SystemEntropy::shared(),
         shell: Shell::Thread,
+        history: config.history,
     };
     let gateway = GatewayConfig { signature_v2: config.signature_v2, ..GatewayConfig::default() };
     let rooms = Rooms::open_server(&parts, &found)?;

@@ -129,7 +129,7 @@ impl From<ProposeError> for Fault {
         match error {
             ProposeError::Unavailable(reason) => Self::Unknown(reason),
             ProposeError::Overloaded | ProposeError::SessionEnded(_) => Self::Busy,
-            ProposeError::Closed => Self::Unavailable(error.to_string()),
+            ProposeError::Closed | ProposeError::NotYet { .. } => Self::Unavailable(error.to_string()),
             ProposeError::Refused(refusal) => Self::of_refusal(refusal),
             ProposeError::TooLarge { .. } => Self::Refused(Refusal::TooLarge),
         }

@@ -21,7 +21,7 @@ use cairn_machine::rows::session::SessionKind;
 use cairn_machine::rows::stripe::PlacedChunk;
 use cairn_machine::{Operation, Outcome, RowError, RowSource};
 use cairn_metadata::query::{ListRequest, ListStart, list};
-use cairn_metadata::{Client, MetadataNode, View};
+use cairn_metadata::{Client, MetadataNode, MetadataStatus, View};
 
 /// Keys of the small bucket, which pages of the large one are compared with.
 const FEW: u64 = 10_000;
@@ -39,7 +39,7 @@ fn main() {
 }
 
 async fn measure(dir: &Path, objects: u64) {
-    let (node, _) = node::start(dir).await;
+    let (node, _) = node::start(dir, node::OVERLAY_BYTES).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
     let (few, many) = (node::bucket(&client, "few").await, node::bucket(&client, "many").await);
     fill(&client, few, FEW).await;
@@ -53,16 +53,21 @@ async fn measure(dir: &Path, objects: u64) {
     );
     let entries = after.last_index.0 - before.last_index.0;
     println!("{entries} entries, {} runs of {} MiB", after.rows.runs, after.rows.run_bytes >> 20);
+    let log_bytes = |status: &MetadataStatus| status.log.usage.first().map_or(0, |(_, usage)| usage.live_bytes);
+    println!(
+        "bytes of log for each object and copy: {:.0}",
+        (log_bytes(&after) - log_bytes(&before)) as f64 / objects as f64
+    );
     sizes(&client.read_stale(), objects);
     println!("bytes of runs for each object: {:.0}", after.rows.run_bytes as f64 / objects as f64);
     pages(&client.read().await.expect("a view"), few, many);
     audit(&client.read().await.expect("a view"));
-    change_some(&node, &client, many, objects).await;
     client.close().await;
     node.close().await.expect("it closes");
+    change_some(dir, many, objects).await;
     for _ in 0..3 {
         let began = Instant::now();
-        let (node, _) = node::start(dir).await;
+        let (node, _) = node::start(dir, node::OVERLAY_BYTES).await;
         println!("a start: {:.2?}, applied {} entries again", began.elapsed(), again(&node));
         node.close().await.expect("it closes");
     }
@@ -180,22 +185,32 @@ fn audit(view: &View) {
     println!("an audit: {} rows in {:?}, the longest step {longest:?}", balance.rows, began.elapsed());
 }
 
-/// Overwrites one object in a hundred and waits for the run that holds them.
-async fn change_some(node: &MetadataNode, client: &Client, bucket: BucketId, objects: u64) {
-    let before = node.status();
+/// Overwrites one object in a hundred, spread over all keys, and waits for the run that holds them.
+async fn change_some(dir: &Path, bucket: BucketId, objects: u64) {
     let changed = objects / 100;
+    // So few rows do not fill an overlay: with this bound they make a run of their own.
+    let (node, _) = node::start(dir, changed * 100).await;
+    let client = node.client(SessionKind::Gateway).await.expect("a session");
+    let (before, began) = (node.status(), Instant::now());
     for first in (0..changed).step_by(STRIPE_EXTENTS_MAX) {
-        flush(client, bucket, first..(first + STRIPE_EXTENTS_MAX as u64).min(changed), objects).await;
+        flush(&client, bucket, first..(first + STRIPE_EXTENTS_MAX as u64).min(changed), objects).await;
+    }
+    let written = began.elapsed();
+    while node.status().run_index <= before.last_index {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let after = node.status();
+    println!("1 % overwritten in {written:.1?}, in a run {:.1?} after the first", began.elapsed());
     println!(
         "1 % overwritten: runs {} of {} MiB before, {} of {} MiB after, {} entries behind the newest",
         before.rows.runs,
         before.rows.run_bytes >> 20,
         after.rows.runs,
         after.rows.run_bytes >> 20,
-        again(node)
+        again(&node)
     );
+    client.close().await;
+    node.close().await.expect("it closes");
 }
 
 fn middle(times: &mut [Duration]) -> Duration {

@@ -1,14 +1,16 @@
 //! What is applied: the rows, and beside them what a start must know to go on behind them. Both change together, under
 //! one lock, so that a cut finds them at the same index.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use cairn_core::{LogIndex, WallTime};
+use cairn_core::LogIndex;
 use cairn_machine::{Outcome, Table};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::calendar::Times;
 use crate::config::CutPolicy;
 use crate::follow::{Receiver, Sender};
 use crate::raft::{AppliedState, KeptMembership, Position};
@@ -20,6 +22,8 @@ pub(crate) struct Applied {
     inner: Mutex<Inner>,
     index: Sender<LogIndex>,
     policy: CutPolicy,
+    /// The version of the state machine's function that entries are of.
+    function: AtomicU8,
     /// Told when a cut has become due, or when its time has become known.
     cut_wanted: Notify,
 }
@@ -55,8 +59,8 @@ pub(crate) struct Step<'a> {
     pub(crate) entry_bytes: usize,
     /// The rows that it changed.
     pub(crate) effects: &'a [Effect],
-    /// The time of its batch.
-    pub(crate) time: Option<WallTime>,
+    /// The times of its batch.
+    pub(crate) times: Option<Times>,
     /// The membership that it brought.
     pub(crate) membership: Option<KeptMembership>,
     /// What came of its operations.
@@ -65,10 +69,11 @@ pub(crate) struct Step<'a> {
 
 impl Applied {
     /// What the newest mark says is in the runs.
-    pub(crate) fn new(state: AppliedState, policy: CutPolicy) -> Self {
+    pub(crate) fn new(state: AppliedState, policy: CutPolicy, function: u8) -> Self {
         let index = state.last.map_or(LogIndex(0), |last| LogIndex(last.index));
         let inner = Inner { state, pressure: Pressure::default(), refusals: Refusals::behind(index), replaced: 0 };
-        Self { inner: Mutex::new(inner), index: Sender::new(index), policy, cut_wanted: Notify::new() }
+        let function = AtomicU8::new(function);
+        Self { inner: Mutex::new(inner), index: Sender::new(index), policy, function, cut_wanted: Notify::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -80,9 +85,20 @@ impl Applied {
         self.inner().state.clone()
     }
 
-    /// The time of the last batch.
-    pub(crate) fn time(&self) -> WallTime {
-        self.inner().state.time
+    /// The times of the last batch.
+    pub(crate) fn times(&self) -> Times {
+        let inner = self.inner();
+        Times { date: inner.state.time, sure: inner.state.sure_time() }
+    }
+
+    /// The version of the state machine's function that entries are of.
+    pub(crate) fn function(&self) -> u8 {
+        self.function.load(Ordering::Acquire)
+    }
+
+    /// The rows say that entries are of another version from here on.
+    pub(crate) fn raised(&self, function: u8) {
+        self.function.store(function, Ordering::Release);
     }
 
     /// Where the rows are.
@@ -180,7 +196,10 @@ impl AppliedState {
         let before = self.last.map_or(0, |last| last.index + 1);
         assert!(step.position.index >= before, "entries are applied in order: {:?} behind {before}", step.position);
         self.last = Some(step.position);
-        self.time = self.time.max(step.time.unwrap_or_default());
+        let times = step.times.unwrap_or_default();
+        let sure = self.sure_time().max(times.sure);
+        self.time = self.time.max(times.date);
+        self.sure = (sure != self.time).then_some(sure);
         self.log_bytes += step.entry_bytes as u64;
         if let Some(membership) = &step.membership {
             self.membership = Some((step.position, membership.clone()));

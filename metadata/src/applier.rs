@@ -9,9 +9,12 @@
 use std::sync::Arc;
 
 use cairn_core::LogIndex;
-use cairn_machine::{ApplyError, Batch, Outcome, apply};
+use cairn_machine::rows::cluster::ClusterRow;
+use cairn_machine::{ApplyError, Batch, FUNCTION_NEVER_RAISED, Outcome, Row, RowError, RowSource, Table, apply};
 
 use crate::applied::{Applied, Step};
+use crate::calendar::Times;
+use crate::config::NodeConfig;
 use crate::error::NodeFailure;
 use crate::raft::{ENTRY_HEAD_BYTES, KeptMembership, Position};
 use crate::view::RowsAt;
@@ -27,17 +30,25 @@ pub(crate) enum Content<'a> {
     Membership(KeptMembership),
 }
 
+/// The version of the state machine's function that entries are of, as the rows say; before the cluster is formed it is the
+/// latest that this node knows.
+pub(crate) fn entries_of(rows: &dyn RowSource, config: &NodeConfig) -> Result<u8, RowError> {
+    let row = ClusterRow::get(rows, &())?;
+    Ok(row.map_or(config.function, |row| row.function.max(FUNCTION_NEVER_RAISED)))
+}
+
 /// Applies entries.
 #[derive(Debug)]
 pub(crate) struct Applier {
     rows: cairn_rows::Rows,
     applied: Arc<Applied>,
+    config: Arc<NodeConfig>,
 }
 
 impl Applier {
     /// Over rows that stand where `applied` says.
-    pub(crate) fn new(rows: cairn_rows::Rows, applied: Arc<Applied>) -> Self {
-        Self { rows, applied }
+    pub(crate) fn new(rows: cairn_rows::Rows, applied: Arc<Applied>, config: Arc<NodeConfig>) -> Self {
+        Self { rows, applied, config }
     }
 
     /// What is applied.
@@ -49,7 +60,7 @@ impl Applier {
     pub(crate) fn apply(&mut self, position: Position, content: Content<'_>) -> Result<Vec<Vec<Outcome>>, NodeFailure> {
         let index = LogIndex(position.index);
         let mut entry_bytes = ENTRY_HEAD_BYTES;
-        let (mut time, mut membership) = (None, None);
+        let (mut times, mut membership) = (None, None);
         let (mut effects, mut outcomes) = (Vec::new(), Vec::new());
         match content {
             Content::Blank => {}
@@ -58,7 +69,10 @@ impl Applier {
                 entry_bytes += bytes.len();
                 let batch = Batch::decode(bytes)
                     .map_err(|error| NodeFailure::Entry { index: index.0, reason: error.to_string() })?;
-                time = Some(batch.time);
+                if batch.function > self.config.function {
+                    return Err(too_new(index, batch.function, self.config.function));
+                }
+                times = Some(Times { date: batch.time, sure: batch.sure_time() });
                 let applied = apply(&RowsAt(self.rows.view()), index, &batch).map_err(|error| match error {
                     ApplyError::Rows { index, source } => rows_failed(index, &source),
                     error => NodeFailure::Entry { index: index.0, reason: error.to_string() },
@@ -73,10 +87,20 @@ impl Applier {
             if index > LogIndex(0) {
                 self.rows.apply(index, &effects).map_err(|error| rows_failed(index, &error))?;
             }
-            Ok(Step { position, entry_bytes, effects: &effects, time, membership, outcomes: &outcomes })
+            Ok(Step { position, entry_bytes, effects: &effects, times, membership, outcomes: &outcomes })
         })?;
+        if effects.iter().any(|(key, _)| key.first() == Some(&(Table::Cluster as u8))) {
+            let entries = entries_of(&RowsAt(self.rows.view()), &self.config);
+            self.applied.raised(entries.map_err(|error| rows_failed(index, &error))?);
+        }
         Ok(outcomes)
     }
+}
+
+/// The node takes part in no entry of that version.
+pub(crate) fn too_new(index: LogIndex, found: u8, known: u8) -> NodeFailure {
+    let reason = format!("it is for version {found} of the state machine, this node takes part up to {known}");
+    NodeFailure::Entry { index: index.0, reason }
 }
 
 fn rows_failed(index: LogIndex, error: &dyn std::error::Error) -> NodeFailure {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cairn_core::NodeId;
 use cairn_core::units::{GIB, MIB};
+use cairn_machine::FUNCTION_VERSION;
 
 use crate::applied::Pressure;
 use crate::peers::{NoPeers, Peers};
@@ -41,6 +42,9 @@ pub struct NodeConfig {
     pub deadline: Duration,
     /// Who does what blocks.
     pub work: Work,
+    /// The latest version of the state machine's function that it takes part in. As long as one member is behind, entries are of
+    /// that one's: so an upgrade can be held back, and a test has an older release.
+    pub function: u8,
 }
 
 impl NodeConfig {
@@ -60,6 +64,7 @@ impl NodeConfig {
             timers: RaftTimers::default(),
             deadline: Duration::from_secs(10),
             work: Work::Threads,
+            function: FUNCTION_VERSION,
         }
     }
 
@@ -71,6 +76,7 @@ impl NodeConfig {
         assert!(self.run_copies > 0, "a run has a copy at least");
         assert!(self.run_copies <= self.run_directories.len(), "a run's copies lie in as many directories");
         assert!(self.piece_bytes > 0, "a piece has a byte at least");
+        assert!((1..=FUNCTION_VERSION).contains(&self.function), "a version that this release knows");
         let sessions = self.sessions;
         assert!(sessions.renew_at_most <= sessions.renew_at_least, "a session may be renewed when it must");
         assert!(sessions.renew_at_least < sessions.term, "a session that is renewed lives");
@@ -152,7 +158,7 @@ impl CutPolicy {
 /// cut.
 #[derive(Debug, Clone, Copy)]
 pub struct HistoryPolicy {
-    /// How old, by the leader's calendar.
+    /// How old, by the time that the leader is sure of.
     pub age: Duration,
     /// How many bytes of entries: some twentieth of a drive.
     pub bytes: u64,

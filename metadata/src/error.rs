@@ -22,6 +22,13 @@ pub enum ProposeError {
         /// How many bytes they take.
         bytes: usize,
     },
+    /// Nothing happened: some member does not know this operation yet. It can be proposed once all members run a release that
+    /// does; `cairn raft status` shows who does not. S3: 503.
+    #[error("not all members know version {needs} of the state machine yet")]
+    NotYet {
+        /// The version that knows it.
+        needs: u8,
+    },
     /// Nothing happened: the session had ended. The client has another one by now; what was written under the old one
     /// cannot be committed any more. Begin the whole write again.
     #[error("session {0} had ended")]

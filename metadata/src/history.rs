@@ -34,7 +34,8 @@ const GENESIS: Checkpoint = Checkpoint { last: Position { term: 0, index: 0 }, t
 /// The new run's checkpoint joins the others; what is too old, too large or too many goes.
 pub(crate) fn plan(before: &[Checkpoint], applied: &AppliedState, policy: HistoryPolicy) -> Plan {
     let Some(last) = applied.last else { return Plan { checkpoints: before.to_vec() } };
-    let newest = Checkpoint { last, time: applied.time, log_bytes: applied.log_bytes };
+    // What time would throw away goes by the time that is sure.
+    let newest = Checkpoint { last, time: applied.sure_time(), log_bytes: applied.log_bytes };
     let age_ms = u64::try_from(policy.age.as_millis()).unwrap_or(u64::MAX);
     let oldest_time = WallTime(newest.time.0.saturating_sub(age_ms));
     let mut checkpoints = if before.is_empty() { vec![GENESIS] } else { before.to_vec() };

@@ -21,6 +21,7 @@
 //! - `applier`, `applied`: one entry after the other becomes rows; what else is known at an index
 //! - [`MetadataNode::read_log`] (`reading`): the log itself, for people; `refusals`: what of it had no effect; [`authorship`]: who asked
 //! - `runs`: when a run is cut, and in which order things are said and removed; `history`: what is kept of the log
+//! - `witnesses`: what the leader asks all members: the versions that they know, what their clocks say; `calendar`: what it makes of these
 //! - `housekeeping`, `expiry`: the end of sessions whose process is gone
 //! - `session`: request numbers, tickets and views of one session; `session::marks` decides what it may publish
 //!
@@ -66,6 +67,7 @@ mod status;
 mod tasks;
 mod view;
 mod wire;
+mod witnesses;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_core::{Clock, Entropy, LogIndex, SessionId};
+use cairn_core::{Clock, Entropy, LogIndex, SessionId, WallTime};
 use cairn_machine::rows::cluster::ClusterRow;
 use cairn_machine::rows::session::SessionKind;
 use cairn_machine::{Operation, Outcome, Refusal, Row};
@@ -14,7 +14,8 @@ use cairn_rows::{Rows, RowsOptions, RunSet};
 use futures::future::BoxFuture;
 
 use crate::applied::Applied;
-use crate::applier::Applier;
+use crate::applier::{Applier, entries_of, too_new};
+use crate::calendar::Calendar;
 use crate::client::Client;
 use crate::config::{NodeConfig, RunPlaces, Standing};
 use crate::error::{ChangeError, NodeFailure, ProposeError, StartError};
@@ -30,6 +31,7 @@ use crate::runs::{Keeper, KeeperReport};
 use crate::status::MetadataStatus;
 use crate::tasks::Tasks;
 use crate::view::RowsAt;
+use crate::witnesses::{self, ask_members};
 
 /// A running node: a voter, or a member that follows the log. Cheap to clone; close it once.
 #[derive(Debug, Clone)]
@@ -50,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) failure: Failure,
     pub(crate) tasks: Tasks,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) calendar: Arc<Mutex<Calendar>>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) log: OpLog,
     newest: NewestMark,
@@ -117,7 +120,12 @@ impl MetadataNode {
         let mark = recovered.mark.as_ref().map(|payload| Mark::from_bytes(payload)).transpose()?;
         let rows = open_rows(rows, mark.as_ref(), &config)?;
         let state = mark.as_ref().map_or_else(AppliedState::default, |mark| mark.applied.clone());
-        let applied = Arc::new(Applied::new(state, config.cut));
+        let entries = entries_of(&RowsAt(rows.view()), &config).map_err(|error| StartError::Rows(error.into()))?;
+        if entries > config.function {
+            let index = state.last.map_or(LogIndex(0), |last| LogIndex(last.index));
+            return Err(StartError::Stopped(too_new(index, entries, config.function)));
+        }
+        let applied = Arc::new(Applied::new(state, config.cut, entries));
         let (failure, tasks, newest) = (Failure::default(), Tasks::new(), NewestMark::new(mark));
         let turn = Arc::new(tokio::sync::Mutex::new(()));
         let installer = Installer {
@@ -132,7 +140,7 @@ impl MetadataNode {
             config: &config,
             log: log.clone(),
             recovered: &recovered,
-            applier: Applier::new(rows.clone(), applied.clone()),
+            applier: Applier::new(rows.clone(), applied.clone(), config.clone()),
             newest: newest.clone(),
             installer,
             failure: failure.clone(),
@@ -148,8 +156,15 @@ impl MetadataNode {
         };
         let (proposer, queue) = Proposer::new(leader.clone());
         let stopping = tasks.stopping();
-        let (way, clock_too, tasks_too) = (leader.clone(), clock.clone(), tasks.clone());
-        let gatherer = Gatherer { way, applied: applied.clone(), clock: clock_too, tasks: tasks_too };
+        let calendar = Arc::new(Mutex::new(Calendar::default()));
+        let gatherer = Gatherer {
+            way: leader.clone(),
+            config: config.clone(),
+            applied: applied.clone(),
+            clock: clock.clone(),
+            calendar: calendar.clone(),
+            tasks: tasks.clone(),
+        };
         tasks.spawn(gather(queue, gatherer));
         let (run_places, places) = follow(config.run_places());
         let keeper = Keeper {
@@ -182,6 +197,7 @@ impl MetadataNode {
             failure,
             tasks: tasks.clone(),
             clock,
+            calendar,
             entropy,
             log,
             newest,
@@ -192,6 +208,7 @@ impl MetadataNode {
         });
         tasks.spawn(sweep_until_done(inner.clone(), swept_sender));
         tasks.spawn(keep_house(inner.clone()));
+        tasks.spawn(ask_members(inner.clone()));
         Ok(Self { inner })
     }
 
@@ -279,6 +296,8 @@ impl MetadataNode {
             members: inner.raft.members(),
             heard: inner.raft.heard(),
             leader_heard: inner.raft.leader_heard(),
+            function: inner.applied.function(),
+            unsure: Duration::from_millis(state.time.0.saturating_sub(state.sure_time().0)),
             effects_hash: state.effects_hash,
             run_error: inner.keeper.last_error(),
             failure: inner.failure.cause(),
@@ -303,6 +322,7 @@ impl MetadataNode {
                 PeerCall::Members => inner.leader.answer_change(&body).await,
                 PeerCall::Install => answer_offer(inner, &body).await,
                 PeerCall::Run => answer_piece(inner, &body).await,
+                PeerCall::About => witnesses::answer(inner, &body),
             }
         })
     }
@@ -332,6 +352,21 @@ impl MetadataNode {
             Ok(Err(_)) => Err(ChangeError::Unavailable("the metadata node has stopped".into())),
             Err(_) => Err(ChangeError::Unavailable(format!("member {to} does not lead within {patience:?}"))),
         }
+    }
+
+    /// Takes this machine's clock for right, because its operator says that it is: locks end by it from now on. Only where this
+    /// node votes alone: of several, a majority's clocks decide, and nobody needs to say it.
+    pub fn believe_clock(&self) -> Result<WallTime, ChangeError> {
+        let inner = &self.inner;
+        if !inner.raft.leads() {
+            return Err(ChangeError::Refused("this member does not lead".into()));
+        }
+        if inner.raft.members().iter().filter(|member| member.votes).count() > 1 {
+            return Err(ChangeError::Refused("several vote: the clocks of a majority decide".into()));
+        }
+        let wall = inner.clock.wall();
+        inner.calendar.lock().unwrap_or_else(PoisonError::into_inner).agree(wall, inner.clock.elapsed());
+        Ok(wall)
     }
 
     /// Waits until the node fails. A process whose node has failed should end: a restart is the way on.

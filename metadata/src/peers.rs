@@ -37,11 +37,13 @@ pub enum PeerCall {
     Members,
     /// A piece of a run.
     Run,
+    /// What a member knows and what its clock says.
+    About,
 }
 
 impl PeerCall {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Append,
         Self::Heartbeat,
         Self::Vote,
@@ -52,6 +54,7 @@ impl PeerCall {
         Self::ReadIndex,
         Self::Members,
         Self::Run,
+        Self::About,
     ];
 
     /// Its name between nodes.
@@ -67,6 +70,7 @@ impl PeerCall {
             Self::ReadIndex => "read-index",
             Self::Members => "members",
             Self::Run => "run",
+            Self::About => "about",
         }
     }
 

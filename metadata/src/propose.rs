@@ -15,7 +15,7 @@ mod encoded;
 mod forward;
 mod gathering;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cairn_core::{Clock, LogIndex};
@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::applied::Applied;
 use crate::calendar::Calendar;
+use crate::config::NodeConfig;
 use crate::error::ProposeError;
 use crate::leader::{Lead, LeaderWay, Pause};
 use crate::peers::PeerError;
@@ -34,7 +35,7 @@ use crate::session::Session;
 use crate::session::window::Crowded;
 use crate::tasks::Tasks;
 use encoded::EncodedOperations;
-use gathering::Gathering;
+use gathering::{Gathering, Versions};
 
 /// How many entries may be under way. With more, the device never waits for the state machine, but a crowd is split into
 /// smaller entries, each with its own cost: measured, one entry at a time commits half as much again as two with 64
@@ -214,6 +215,7 @@ impl Proposer {
                     }
                 }
                 Ok(Err(WriteError::Busy)) if !before => return Err(ProposeError::Overloaded),
+                Ok(Err(WriteError::NotYet(needs))) => return Err(ProposeError::NotYet { needs }),
                 Ok(Err(WriteError::Busy)) => {
                     return Err(ProposeError::Unavailable("the leader has too much to do".into()));
                 }
@@ -230,18 +232,35 @@ pub(crate) struct Queue(mpsc::Receiver<Waiting>);
 /// What gathering needs.
 pub(crate) struct Gatherer {
     pub(crate) way: LeaderWay,
+    pub(crate) config: Arc<NodeConfig>,
     pub(crate) applied: Arc<Applied>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) calendar: Arc<Mutex<Calendar>>,
     pub(crate) tasks: Tasks,
+}
+
+impl Gatherer {
+    /// The term in which this node leads and has applied all that was committed before: before that it knows neither what
+    /// time it was, nor of which version entries are.
+    async fn knows_the_log(&self) -> Option<u64> {
+        let known = *self.way.raft.leadership().borrow();
+        if known.leader != Some(self.way.raft.id()) {
+            return None;
+        }
+        let index = self.way.raft.read_index().await.ok()?;
+        self.applied.watch().wait_for(|applied| *applied >= index).await.ok()?;
+        Some(known.term)
+    }
 }
 
 /// Gathers proposals until it is told to stop; then it takes no more, and waits for those that are under way.
 pub(crate) async fn gather(Queue(mut queue): Queue, gatherer: Gatherer) {
-    let Gatherer { way, applied, clock, tasks } = gatherer;
+    let way = gatherer.way.clone();
+    let Gatherer { config, applied, clock, tasks, .. } = &gatherer;
     let stopping = tasks.stopping();
     let writing = Arc::new(Semaphore::new(ENTRIES_UNDER_WAY_MAX as usize));
     let forwarding = Arc::new(Semaphore::new(FORWARDS_UNDER_WAY_MAX as usize));
-    let mut calendar = Calendar::default();
+    let mut knows_log_in = None;
     let mut left_over = None;
     loop {
         let next = match left_over.take() {
@@ -270,8 +289,24 @@ pub(crate) async fn gather(Queue(mut queue): Queue, gatherer: Gatherer) {
         }
         match way.lead() {
             Lead::Here => {
-                let time = calendar.assign(clock.wall(), applied.time());
-                let Some((entry, replies)) = gathering.finish(time) else { continue };
+                if knows_log_in != Some(way.raft.leadership().borrow().term) {
+                    knows_log_in = tokio::select! {
+                        biased;
+                        () = stopping.cancelled() => None,
+                        known = tokio::time::timeout(way.deadline, gatherer.knows_the_log()) => known.ok().flatten(),
+                    };
+                    if knows_log_in.is_none() {
+                        gathering.turn_away();
+                        continue;
+                    }
+                }
+                let times = {
+                    let alone = way.raft.leadership().borrow().voters <= 1;
+                    let mut calendar = gatherer.calendar.lock().unwrap_or_else(PoisonError::into_inner);
+                    calendar.assign((clock.wall(), clock.elapsed()), applied.times(), alone)
+                };
+                let versions = Versions { entries: applied.function(), known: config.function };
+                let Some((entry, replies)) = gathering.finish(versions, times) else { continue };
                 let done = move |result| {
                     replies.send(result);
                     drop(permit);

@@ -73,6 +73,9 @@ pub(crate) enum WriteError {
     /// The leader has too many proposals waiting. It did not take this one.
     #[error("the leader has too much to do")]
     Busy,
+    /// Some member does not know it: it needs this version of the function. The leader did not take it.
+    #[error("not all members know version {0} of the state machine")]
+    NotYet(u8),
 }
 
 /// Why a read index could not be had.
@@ -98,6 +101,8 @@ pub(crate) struct Leadership {
     pub(crate) node: Option<NodeId>,
     /// In which term.
     pub(crate) term: u64,
+    /// How many members vote.
+    pub(crate) voters: usize,
 }
 
 /// What Raft is built from.
@@ -304,7 +309,9 @@ fn follow_leadership(
                 let metrics = metrics.borrow_and_update();
                 let leader = metrics.current_leader;
                 let member = leader.and_then(|id| metrics.membership_config.get_node(&id));
-                Leadership { leader, node: member.map(|voter| voter.node), term: metrics.vote.leader_id.term }
+                let voters = metrics.membership_config.voter_ids().count();
+                let term = metrics.vote.leader_id.term;
+                Leadership { leader, node: member.map(|voter| voter.node), term, voters }
             };
             sender.change(|known| {
                 let changed = *known != now;

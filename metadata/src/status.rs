@@ -35,6 +35,10 @@ pub struct MetadataStatus {
     pub leader_heard: Option<Duration>,
     /// How the log is kept: its copies and its drives.
     pub log: cairn_oplog::Stats,
+    /// The version of the state machine's function that entries are of.
+    pub function: u8,
+    /// How far the time that locks end by is behind the date.
+    pub unsure: Duration,
     /// blake3 over all effects in order: voters at the same applied index have the same.
     pub effects_hash: [u8; 32],
     /// Why no run could be cut the last time, if it could not.

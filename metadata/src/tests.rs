@@ -2,6 +2,7 @@
 
 mod changes;
 mod chaos;
+mod clocks;
 mod cluster;
 mod crashes;
 mod elections;
@@ -14,5 +15,6 @@ mod rows_agree;
 mod runs;
 mod sessions;
 mod shedding;
+mod upgrade;
 mod voters;
 mod world;

@@ -26,9 +26,6 @@ const RUN_CACHE_BYTES: usize = 16 << 20;
 /// each MiB, and a start should take less than a second.
 const OVERLAY_BYTES_MAX: u64 = 16 << 20;
 
-/// The log that is kept behind the newest run takes at most this part of a drive: one twentieth.
-const HISTORY_SHARE: u64 = 20;
-
 /// The directories of one server, locked, with what they carry.
 #[derive(Debug)]
 pub struct Rooms {
@@ -294,7 +291,7 @@ impl Core {
         let mut config = NodeConfig::new(rooms.node(), seat.member, run_directories, run_copies);
         (config.standing, config.peers, config.sessions) = (seat.standing, seat.peers, seat.sessions);
         config.cut.overlay_bytes = OVERLAY_BYTES_MAX;
-        config.history.bytes = config.history.bytes.min(smallest_drive_bytes(rooms) / HISTORY_SHARE);
+        config.history = parts.history.policy(smallest_drive_bytes(rooms));
         if parts.shell == Shell::Task {
             config.work = Work::Inline;
         }

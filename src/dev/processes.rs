@@ -61,7 +61,7 @@ struct Running {
 pub async fn run(args: DevArgs, processes: u16) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let layout = Layout::settle(&args.dir, processes, args.listen, !args.no_signature_v2)?;
+    let layout = Layout::settle(&args.dir, processes, args.listen, (!args.no_signature_v2, args.history))?;
     let mut ended = tokio::select! {
         biased;
         _ = interrupt.recv() => return Ok(()),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::History;
+
 /// A node's file is at most so long.
 const BYTES_MAX: u64 = 64 * 1024;
 
@@ -86,6 +88,9 @@ pub struct NodeConfig {
     pub overlay: Option<PathBuf>,
     /// A directory in which running processes are told to people, as `cairn dev` does.
     pub told_in: Option<PathBuf>,
+    /// How much of the log is kept.
+    #[serde(default)]
+    pub history: History,
     /// How long is waited before something follows.
     #[serde(default)]
     pub patience: Patience,

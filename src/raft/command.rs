@@ -8,6 +8,9 @@ use super::{Change, RAFT_PATH, RaftStatus};
 use crate::ask::{self, AskError, Question, Target};
 use crate::cli::AdminArgs;
 
+/// Locks that end so much later than the calendar says are worth a line.
+const UNSURE_MS_SHOWN: u64 = 60_000;
+
 /// What the leader sees; where it cannot be asked, what anybody does.
 pub async fn status(args: &AdminArgs) -> anyhow::Result<RaftStatus> {
     let targets = Target::find(args)?;
@@ -36,7 +39,7 @@ pub async fn change(args: &AdminArgs, change: Change) -> anyhow::Result<RaftStat
             }
             anyhow::bail!("no other member answers, and none removes itself");
         }
-        Change::Add(_) | Change::Remove(_) => {}
+        Change::Add(_) | Change::Remove(_) | Change::BelieveClock => {}
     }
     Ok(serde_json::from_slice(&ask::ask(target, question, &*clock).await?)?)
 }
@@ -72,12 +75,19 @@ pub fn show(status: &RaftStatus) -> String {
     let leader = status.leader.map_or_else(|| "nobody".to_owned(), |leader| format!("member {leader}"));
     line(format!("{leader} leads in term {}, as member {} sees it", status.term, status.member));
     line(format!(
-        "log {} to {}, applied {}, in runs {}",
+        "log {} to {}, entries of version {}, applied {}, in runs {}",
         status.purged_index + 1,
         status.last_index,
+        status.function,
         status.applied_index,
         status.run_index
     ));
+    if status.unsure_ms > UNSURE_MS_SHOWN {
+        let seconds = status.unsure_ms / 1000;
+        line(format!(
+            "locks end {seconds} s late: this machine was off or asleep, or its clock was set; if it is right now: cairn raft believe-clock"
+        ));
+    }
     line(format!("{:>12}  {:<16}  {:<8} {:>10} {:>8} {:>10}", "MEMBER", "NODE", "PART", "MATCHED", "LACKS", "HEARD"));
     let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     for member in &status.members {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cli::ServerArgs;
+use crate::history::History;
 
 /// A server's file is at most so long.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -29,6 +30,8 @@ struct File {
     listen: Option<SocketAddr>,
     state: Option<PathBuf>,
     signature_v2: Option<bool>,
+    #[serde(default)]
+    history: History,
 }
 
 /// What a server runs with.
@@ -42,6 +45,8 @@ pub struct ServerConfig {
     pub state: PathBuf,
     /// Whether signatures of version 2 are accepted.
     pub signature_v2: bool,
+    /// How much of the log is kept.
+    pub history: History,
 }
 
 /// Why a server does not know what to run with.
@@ -89,6 +94,7 @@ impl ServerConfig {
             listen: args.listen.or(file.listen).unwrap_or(LISTEN_USUAL),
             state: args.state.clone().or(file.state).unwrap_or_else(|| PathBuf::from(STATE_USUAL)),
             signature_v2: !args.no_signature_v2 && file.signature_v2.unwrap_or(true),
+            history: args.history.or(file.history),
         })
     }
 }
@@ -129,15 +135,23 @@ mod tests {
     fn flags_stand_above_the_file_and_the_file_above_what_is_usual() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("server.toml");
-        std::fs::write(&path, "drives = ['a', '/b']\nlisten = '0.0.0.0:80'\nsignature_v2 = false\n").unwrap();
+        std::fs::write(
+            &path,
+            "drives = ['a', '/b']\nlisten = '0.0.0.0:80'\nsignature_v2 = false\n[history]\ndays = 30\n",
+        )
+        .unwrap();
         let file = path.to_str().unwrap();
         let from_file = settled(&["--config", file]).unwrap();
         assert_eq!(from_file.drives, [home.path().join("a"), PathBuf::from("/b")]);
         assert_eq!((from_file.listen.port(), from_file.signature_v2), (80, false));
         assert_eq!(from_file.state, Path::new(STATE_USUAL));
-        let mixed = settled(&["/c", "--config", file, "--listen", "127.0.0.1:9", "--state", "s"]).unwrap();
+        let mixed =
+            settled(&["/c", "--config", file, "--listen", "127.0.0.1:9", "--state", "s", "--history-mib", "64"])
+                .unwrap();
         assert_eq!((mixed.drives, mixed.listen.port()), (vec![PathBuf::from("/c")], 9));
         assert_eq!(mixed.state, Path::new("s"));
+        assert_eq!(from_file.history, History { days: Some(30), mib: None });
+        assert_eq!(mixed.history, History { days: Some(30), mib: Some(64) });
         assert_eq!(settled(&["/c"]).unwrap().listen, LISTEN_USUAL);
     }
 

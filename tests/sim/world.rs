@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn::assembly::{Assembly, Parts};
 use cairn::dev::directories;
+use cairn::history::History;
 use cairn_core::entropy::SeededEntropy;
 use cairn_core::{Clock, Elapsed, Entropy, WallTime};
 use cairn_gateway::GatewayConfig;
@@ -124,6 +125,7 @@ impl World {
             clock,
             entropy: self.entropy.clone(),
             shell: Shell::Task,
+            history: History::default(),
         };
         Assembly::start(parts, Self::dir(), &plan, None, RepairConfig::default(), GatewayConfig::default()).await
     }

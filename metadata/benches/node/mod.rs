@@ -13,13 +13,16 @@ use cairn_machine::rows::profile::ProfileId;
 use cairn_machine::{Operation, Outcome};
 use cairn_metadata::{Client, MetadataNode, NodeConfig, StartError};
 use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Shell, VoterId};
-use cairn_rows::{RowsOptions, SledOverlays};
+use cairn_rows::{MemoryOverlays, RowsOptions};
 
 /// On how many directories everything lies.
 pub const COPIES: usize = 3;
 
+/// How large the overlay grows before a run is cut: as a server has it.
+pub const OVERLAY_BYTES: u64 = 16 << 20;
+
 /// Starts the voter of a directory, and forms it the first time.
-pub async fn start(dir: &Path) -> (MetadataNode, OpLog) {
+pub async fn start(dir: &Path, overlay_bytes: u64) -> (MetadataNode, OpLog) {
     let clock = SystemClock::start();
     let entropy = SystemEntropy::shared();
     let files = RealFiles::shared();
@@ -38,28 +41,31 @@ pub async fn start(dir: &Path) -> (MetadataNode, OpLog) {
     options.copies_wanted = COPIES as u8;
     let (log, recovered) =
         OpLog::open(drives, identity, options, entropy.clone(), Shell::Thread).await.expect("the log opens");
-    let overlays = SledOverlays::discard_and_open(dir.join("overlay")).expect("sled opens");
-    let rows = RowsOptions { files, overlays: Arc::new(overlays), entropy: entropy.clone(), cache_bytes: 16 << 20 };
+    let rows =
+        RowsOptions { files, overlays: Arc::new(MemoryOverlays), entropy: entropy.clone(), cache_bytes: 16 << 20 };
     let mut config = NodeConfig::new(node, 1, run_directories, COPIES);
-    // As a server cuts its runs.
-    config.cut.overlay_bytes = 16 << 20;
+    config.cut.overlay_bytes = overlay_bytes;
     let metadata =
         MetadataNode::start(config, log.clone(), recovered, rows, clock, entropy).await.expect("the node starts");
     if let Err(StartError::NotFormed) = metadata.ready().await {
-        let form = Operation::Form {
-            cluster: ClusterId(1),
-            node,
-            zone: String::new(),
-            drives: (0..6).map(|n| NewDrive { id: DriveId(n), weight: 1, label: String::new() }).collect(),
-            standard: Geometry::standard_for(6),
-            access_key: "root".into(),
-            sealed_secret: vec![1].into(),
-            voter: 1,
-        };
-        metadata.form(form).await.expect("it forms");
+        metadata.form(form(node, 1)).await.expect("it forms");
         metadata.ready().await.expect("it is ready");
     }
     (metadata, log)
+}
+
+/// A cluster of six drives, and one voter for the time being.
+pub fn form(node: NodeId, voter: u64) -> Operation {
+    Operation::Form {
+        cluster: ClusterId(1),
+        node,
+        zone: String::new(),
+        drives: (0..6).map(|n| NewDrive { id: DriveId(n), weight: 1, label: String::new() }).collect(),
+        standard: Geometry::standard_for(6),
+        access_key: "root".into(),
+        sealed_secret: vec![1].into(),
+        voter,
+    }
 }
 
 /// Makes a bucket.

@@ -37,6 +37,7 @@ impl Log {
         Batch {
             function: FUNCTION_VERSION,
             time: WallTime(1),
+            sure: None,
             proposals: vec![Proposal { request, operations, authors: None }],
         }
     }
@@ -193,6 +194,7 @@ fn measure(c: &mut Criterion) {
     let entry = |proposals: Vec<Vec<Operation>>| Batch {
         function: FUNCTION_VERSION,
         time: WallTime(1),
+        sure: None,
         proposals: (400..)
             .zip(proposals)
             .map(|(n, operations)| Proposal { request: number(n), operations, authors: None })

@@ -87,7 +87,7 @@ pub fn apply<S: RowSource + ?Sized>(rows: &S, index: LogIndex, batch: &Batch) ->
     let mut outcomes = Vec::with_capacity(batch.proposals.len());
     let mut ordinal = 0;
     for proposal in &batch.proposals {
-        let mut context = Context::new(index, batch.time, proposal, ordinal);
+        let mut context = Context::new(index, batch, proposal, ordinal);
         ordinal += proposal.operations.len();
         let answered = if ordinal > ENTRY_OPERATIONS_MAX {
             Ok(request::refuse_all(proposal, &Refusal::TooLarge))
@@ -134,6 +134,7 @@ fn dispatch<S: RowSource + ?Sized>(
     }
     match operation {
         Operation::Form { .. } => unreachable!("answered above"),
+        Operation::RaiseFunction { to } => cluster::raise_function(rows, context, *to),
         Operation::PutAccessKey { id, sealed_secret, root } => {
             cluster::put_access_key(rows, context, id, sealed_secret, *root)
         }

@@ -9,8 +9,16 @@ use crate::row::{read_cbor, write_cbor};
 
 /// The version of the state machine's function that this release knows. The second one added operations (uploads, copies of
 /// ranges, tags, configurations), the third one more (nodes, members of the log), the fourth more again (locks, access
-/// control lists), and none changed anything for the others.
-pub const FUNCTION_VERSION: u8 = 4;
+/// control lists), and none changed anything for the others. The fifth one lets locks end by a time of their own
+/// ([`Batch::sure`]), and is the first that an operation raises a cluster to.
+pub const FUNCTION_VERSION: u8 = 5;
+
+/// The last version that nothing raised a cluster to: until then all nodes changed their release at once, and a cluster's row
+/// names the version that it was formed with. Its entries are of this one at least.
+pub const FUNCTION_NEVER_RAISED: u8 = 4;
+
+/// The first version in which locks end by [`Batch::sure`], and which [`Operation::RaiseFunction`] belongs to.
+pub(crate) const FUNCTION_OF_SURE_TIME: u8 = 5;
 
 /// The most operations in one proposal: what DeleteObjects asks for, with room for the stripes around.
 pub const PROPOSAL_OPERATIONS_MAX: usize = 4096;
@@ -30,6 +38,10 @@ pub struct Batch {
     /// What was asked for, in order.
     #[n(2)]
     pub proposals: Vec<Proposal>,
+    /// What the time is at least, where the leader is less sure of its calendar: locks end by this one. It is never later than
+    /// `time`, and none where it is the same.
+    #[n(3)]
+    pub sure: Option<WallTime>,
 }
 
 /// One request of one session: its operations, in order.
@@ -109,6 +121,12 @@ pub enum InvalidBatch {
 }
 
 impl Batch {
+    /// The time by which locks end.
+    pub fn sure_time(&self) -> WallTime {
+        let told = self.sure.filter(|_| self.function >= FUNCTION_OF_SURE_TIME);
+        told.map_or(self.time, |sure| sure.min(self.time))
+    }
+
     /// As CBOR: see `docs/formats/operations.md`. The function's version stands first and is the format's version too.
     pub fn encode(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(256);

@@ -32,7 +32,7 @@ pub mod rows;
 pub mod source;
 
 pub use apply::{Applied, ApplyError, apply, due_until};
-pub use batch::{Author, Batch, FUNCTION_VERSION, InvalidBatch, Proposal, RequestId};
+pub use batch::{Author, Batch, FUNCTION_NEVER_RAISED, FUNCTION_VERSION, InvalidBatch, Proposal, RequestId};
 pub use operation::{Conditions, Operation};
 pub use outcome::{Outcome, Refusal};
 pub use row::{Row, Table};

@@ -12,6 +12,7 @@
 mod condition;
 mod content;
 mod description;
+mod needs;
 mod new_drive;
 
 use cairn_core::geometry::Geometry;
@@ -673,20 +674,13 @@ pub enum Operation {
         #[n(3)]
         acl: Option<Acl>,
     },
-}
 
-impl Operation {
-    /// Whether it may come without a request of a session: once more of the same changes nothing more.
-    pub fn needs_no_session(&self) -> bool {
-        matches!(
-            self,
-            Self::Form { .. }
-                | Self::PutAccessKey { .. }
-                | Self::RegisterSession { .. }
-                | Self::EndSession { last_renewal: Some(_), .. }
-                | Self::ReportRun { .. }
-                | Self::RegisterNode { .. }
-                | Self::SeatVoter { .. }
-        )
-    }
+    /// From here on entries are of a later version of the function, at least. Its own entry is of that version already, so that
+    /// a member that does not know it stops here and not in the midst of what builds on it.
+    #[n(44)]
+    RaiseFunction {
+        /// The version.
+        #[n(0)]
+        to: u8,
+    },
 }

@@ -469,6 +469,7 @@ fn every_operation() -> Vec<(&'static str, Operation)> {
             "set_object_acl",
             Operation::SetObjectAcl { bucket, key: key(), version: VersionChoice::Newest, acl: Some(acl()) },
         ),
+        ("raise_function", Operation::RaiseFunction { to: 5 }),
     ]
 }
 
@@ -518,7 +519,7 @@ fn batch_of(operations: Vec<Operation>) -> Batch {
         Proposal { request, operations, authors: None },
         Proposal { request: None, operations: vec![], authors: None },
     ];
-    Batch { function: FUNCTION_VERSION, time: WallTime(1_700_000_000_123), proposals }
+    Batch { function: FUNCTION_VERSION, time: WallTime(1_700_000_000_123), proposals, sure: None }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -570,6 +571,8 @@ fn golden_operations() {
         let earlier = Batch { function, ..batch.clone() };
         writeln!(lines, "batch_of_function_{function} {}", hex(&earlier.encode())).unwrap();
     }
+    let unsure = Batch { sure: Some(WallTime(1_600_000_000_000)), ..batch };
+    writeln!(lines, "batch_of_an_unsure_leader {}", hex(&unsure.encode())).unwrap();
     compare_with_golden("operations.txt", &lines);
 }
 

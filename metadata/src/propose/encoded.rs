@@ -2,13 +2,13 @@
 //! bytes, and a proposal that is too large is refused before it waits.
 
 use bytes::Bytes;
-use cairn_core::WallTime;
 use cairn_machine::Operation;
 use cairn_machine::batch::PROPOSAL_OPERATIONS_MAX;
-use cairn_machine::{Author, FUNCTION_VERSION, RequestId};
+use cairn_machine::{Author, FUNCTION_NEVER_RAISED, RequestId};
 use minicbor::encode::Write as _;
 use minicbor::{Encode, Encoder};
 
+use crate::calendar::Times;
 use crate::error::ProposeError;
 use crate::raft::begin_entry;
 
@@ -27,6 +27,8 @@ pub(super) struct EncodedOperations {
     bytes: Bytes,
     count: usize,
     authors: Option<Vec<Author>>,
+    needs: u8,
+    raises: bool,
 }
 
 impl EncodedOperations {
@@ -39,7 +41,8 @@ impl EncodedOperations {
             return Err(ProposeError::TooLarge { operations: count, bytes: length });
         }
         let authors = crate::authorship::authors_of(operations);
-        Ok(Self { bytes: bytes.into(), count, authors })
+        let (needs, raises) = version(operations);
+        Ok(Self { bytes: bytes.into(), count, authors, needs, raises })
     }
 
     /// What another node has encoded. It is read once, so that nothing stands in the log that no voter can apply.
@@ -56,7 +59,10 @@ impl EncodedOperations {
             count if authors.as_ref().is_some_and(|authors| !Author::are_sound(authors, count)) => {
                 Err("authors that make no sense".into())
             }
-            count @ 1..=PROPOSAL_OPERATIONS_MAX => Ok(Self { bytes, count, authors }),
+            count @ 1..=PROPOSAL_OPERATIONS_MAX => {
+                let (needs, raises) = version(&operations);
+                Ok(Self { bytes, count, authors, needs, raises })
+            }
             count => Err(format!("{count} operations")),
         }
     }
@@ -69,6 +75,16 @@ impl EncodedOperations {
     /// How many operations.
     pub(super) fn count(&self) -> usize {
         self.count
+    }
+
+    /// The version of the function that an entry with them is of, at least.
+    pub(super) fn needs(&self) -> u8 {
+        self.needs
+    }
+
+    /// Whether they raise the cluster to that version.
+    pub(super) fn raises(&self) -> bool {
+        self.raises
     }
 
     /// On whose behalf they come.
@@ -84,17 +100,25 @@ impl EncodedOperations {
     }
 }
 
+/// The version of the function that knows all of these, and whether they raise the cluster to it.
+fn version(operations: &[Operation]) -> (u8, bool) {
+    let needs = operations.iter().map(Operation::since).max().unwrap_or(FUNCTION_NEVER_RAISED);
+    (needs, matches!(operations, [Operation::RaiseFunction { .. }]))
+}
+
 /// An entry that carries these proposals: byte for byte what encoding a [`cairn_machine::Batch`] gives, without decoding
 /// what was encoded already.
 pub(super) fn batch_entry<'a>(
-    time: WallTime,
+    function: u8,
+    times: Times,
     proposals: impl ExactSizeIterator<Item = (Option<RequestId>, &'a EncodedOperations)>,
     bytes: usize,
 ) -> Bytes {
     let mut encoder = Encoder::new(begin_entry(bytes + 32));
     let done: Result<(), minicbor::encode::Error<core::convert::Infallible>> = (|| {
-        encoder.array(3)?.u8(FUNCTION_VERSION)?;
-        time.encode(&mut encoder, &mut ())?;
+        let sure = (times.sure != times.date).then_some(times.sure);
+        encoder.array(if sure.is_some() { 4 } else { 3 })?.u8(function)?;
+        times.date.encode(&mut encoder, &mut ())?;
         encoder.array(proposals.len() as u64)?;
         for (request, operations) in proposals {
             encoder.array(if operations.authors.is_some() { 3 } else { 2 })?;
@@ -104,6 +128,9 @@ pub(super) fn batch_entry<'a>(
                 authors.encode(&mut encoder, &mut ())?;
             }
         }
+        if let Some(sure) = sure {
+            sure.encode(&mut encoder, &mut ())?;
+        }
         Ok(())
     })();
     done.expect("a vector takes every byte");
@@ -112,9 +139,9 @@ pub(super) fn batch_entry<'a>(
 
 #[cfg(test)]
 mod tests {
-    use cairn_core::{LogIndex, SessionId};
+    use cairn_core::{LogIndex, SessionId, WallTime};
     use cairn_machine::batch::AUTHOR_BYTES_MAX;
-    use cairn_machine::{Batch, Proposal};
+    use cairn_machine::{Batch, FUNCTION_VERSION, Proposal};
 
     use super::*;
     use crate::raft::ENTRY_HEAD_BYTES;
@@ -141,10 +168,12 @@ mod tests {
                 EncodedOperations { authors: p.authors.clone(), ..encoded }
             };
             let encoded: Vec<_> = proposals.iter().map(encode).collect();
-            let time = WallTime(1_700_000_000_000);
+            let date = WallTime(1_700_000_000_000);
+            let sure = [date, WallTime(1_600_000_000_000)][count % 2];
             let pairs = proposals.iter().map(|p| p.request).zip(&encoded);
-            let entry = batch_entry(time, pairs, 0);
-            let batch = Batch { function: FUNCTION_VERSION, time, proposals };
+            let entry = batch_entry(FUNCTION_VERSION, Times { date, sure }, pairs, 0);
+            let sure = (sure != date).then_some(sure);
+            let batch = Batch { function: FUNCTION_VERSION, time: date, proposals, sure };
             assert_eq!(&entry[ENTRY_HEAD_BYTES..], minicbor::to_vec(&batch).unwrap());
             assert_eq!(minicbor::decode::<Batch>(&entry[ENTRY_HEAD_BYTES..]).unwrap(), batch);
         }

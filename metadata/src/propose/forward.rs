@@ -72,6 +72,9 @@ enum ItemResult {
     /// Too many wait there. It was not taken.
     #[n(2)]
     Busy,
+    /// Some member does not know this version of the function yet. It was not taken.
+    #[n(3)]
+    NotYet(#[n(0)] u8),
 }
 
 impl Message for Results {
@@ -84,6 +87,7 @@ impl From<ProposalResult> for ItemResult {
             Ok(answer) => Self::Answer(answer),
             Err(WriteError::NotLeader) => Self::NotLeader,
             Err(WriteError::Busy) => Self::Busy,
+            Err(WriteError::NotYet(needs)) => Self::NotYet(needs),
         }
     }
 }
@@ -94,6 +98,7 @@ impl From<ItemResult> for ProposalResult {
             ItemResult::Answer(answer) => Ok(answer),
             ItemResult::NotLeader => Err(WriteError::NotLeader),
             ItemResult::Busy => Err(WriteError::Busy),
+            ItemResult::NotYet(needs) => Err(WriteError::NotYet(needs)),
         }
     }
 }
@@ -194,7 +199,7 @@ mod tests {
         let pieces = cut::<Bundle>(&payload, bundle.proposals.iter().map(|item| item.bytes)).unwrap();
         assert_eq!(pieces, [operations.encoded().clone(), operations.encoded().clone()]);
         let answer = Answer { index: LogIndex(9), outcomes: vec![Outcome::Done] };
-        for result in [Ok(answer), Err(WriteError::NotLeader), Err(WriteError::Busy)] {
+        for result in [Ok(answer), Err(WriteError::NotLeader), Err(WriteError::Busy), Err(WriteError::NotYet(5))] {
             let results = Results { results: vec![result.clone().into()] };
             let read = Results::from_body(&results.to_body()).unwrap().results.remove(0);
             assert_eq!(ProposalResult::from(read), result);

@@ -1,14 +1,24 @@
 //! The proposals of one entry, and who waits for them.
 
 use bytes::Bytes;
-use cairn_core::{LogIndex, WallTime};
+use cairn_core::LogIndex;
 use cairn_machine::Outcome;
 use cairn_machine::batch::PROPOSAL_OPERATIONS_MAX;
 use tokio::sync::oneshot;
 
-use super::encoded::{PROPOSAL_BYTES_MAX, batch_entry};
+use super::encoded::{EncodedOperations, PROPOSAL_BYTES_MAX, batch_entry};
 use super::{Answer, Asker, ProposalResult, Waiting, forward};
+use crate::calendar::Times;
 use crate::raft::WriteError;
+
+/// Versions of the state machine's function.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Versions {
+    /// What entries are of.
+    pub(super) entries: u8,
+    /// The latest that this node applies.
+    pub(super) known: u8,
+}
 
 /// An entry that is being put together: at most as much as the largest proposal, in operations and in bytes.
 #[derive(Debug, Default)]
@@ -31,14 +41,22 @@ impl Gathering {
         self.proposals.push(waiting);
     }
 
-    /// The entry, and who is to hear of it. None when nobody is left.
-    pub(super) fn finish(mut self, time: WallTime) -> Option<(Bytes, Replies)> {
+    /// The entry, and who is to hear of it. None when nobody is left. Entries are of the version that the cluster was raised
+    /// to, or of the one that this one raises it to; what needs more than that is turned away.
+    pub(super) fn finish(mut self, versions: Versions, times: Times) -> Option<(Bytes, Replies)> {
         self.drop_gone();
-        if self.proposals.is_empty() {
-            return None;
+        let allowed = |operations: &EncodedOperations| {
+            operations.needs() <= versions.entries || operations.raises() && operations.needs() <= versions.known
+        };
+        let (allowed, beyond): (Vec<_>, Vec<_>) =
+            self.proposals.drain(..).partition(|waiting| allowed(&waiting.operations));
+        for waiting in beyond {
+            drop(waiting.reply.send(Err(WriteError::NotYet(waiting.operations.needs()))));
         }
+        self.proposals = allowed;
+        let needs = self.proposals.iter().map(|waiting| waiting.operations.needs()).max()?;
         let proposals = self.proposals.iter().map(|waiting| (waiting.asker.request(), &*waiting.operations));
-        let entry = batch_entry(time, proposals, self.bytes);
+        let entry = batch_entry(needs.max(versions.entries), times, proposals, self.bytes);
         Some((entry, self.into_replies()))
     }
 

@@ -292,11 +292,21 @@ pub(crate) struct AppliedState {
     /// How many bytes of entries there have been, from the beginning of the log.
     #[n(4)]
     pub(crate) log_bytes: u64,
+    /// The time that the leader was sure of then, where that is another one.
+    #[n(5)]
+    pub(crate) sure: Option<WallTime>,
 }
 
 impl Default for AppliedState {
     fn default() -> Self {
-        Self { last: None, membership: None, effects_hash: [0; 32], time: WallTime(0), log_bytes: 0 }
+        Self { last: None, membership: None, effects_hash: [0; 32], time: WallTime(0), log_bytes: 0, sure: None }
+    }
+}
+
+impl AppliedState {
+    /// The time that the leader was sure of.
+    pub(crate) fn sure_time(&self) -> WallTime {
+        self.sure.unwrap_or(self.time)
     }
 }
 

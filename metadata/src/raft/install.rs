@@ -20,9 +20,11 @@ use super::membership::stored;
 use super::snapshot::{NewestMark, RunSetSnapshot};
 use super::type_config::{LogId, Snapshot, SnapshotMeta};
 use crate::applied::Applied;
+use crate::applier::entries_of;
 use crate::config::NodeConfig;
 use crate::error::NodeFailure;
 use crate::peers::PeerError;
+use crate::view::RowsAt;
 use crate::wire::{Message, WireError};
 
 /// A leader's mark.
@@ -128,6 +130,8 @@ impl Installer {
         let acknowledged = self.log.append(vec![record]).map_err(|error| NodeFailure::Log(error.to_string()))?;
         acknowledged.await.map_err(|error| NodeFailure::Log(error.to_string()))?;
         self.applied.replace(mark.applied.clone(), || self.rows.install(open)).map_err(|error| failed(&error))?;
+        let entries = entries_of(&RowsAt(self.rows.view()), &self.config).map_err(|error| failed(&error))?;
+        self.applied.raised(entries);
         self.newest.set(Arc::new(mark));
         tracing::info!(index = last.index, "the rows are the leader's runs now");
         Ok(())

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use cairn_core::{ClusterId, DriveId, Entropy, NodeId};
 use cairn_journal::files::faulty::{FaultPlan, FaultyFiles};
 use cairn_machine::operation::NewDrive;
 use cairn_machine::rows::session::SessionKind;
-use cairn_machine::{Operation, Outcome};
+use cairn_machine::{FUNCTION_VERSION, Operation, Outcome};
 use cairn_oplog::{LogDrive, LogIdentity, OpLog, Options, Shell, VoterId};
 use cairn_rows::{MemoryOverlays, RowsOptions};
 use futures::future::BoxFuture;
@@ -154,6 +155,10 @@ pub(super) struct Machine {
     pub(super) member: u64,
     pub(super) standing: Standing,
     pub(super) running: Option<MetadataNode>,
+    /// Which release runs on it.
+    pub(super) function: u8,
+    /// By how many milliseconds its clock was set ahead.
+    pub(super) clock_ahead: Arc<AtomicU64>,
     lives: u64,
 }
 
@@ -162,6 +167,8 @@ pub(super) struct Cluster {
     pub(super) net: Net,
     pub(super) machines: Vec<Machine>,
     pub(super) history_bytes: u64,
+    /// Which release runs on machines that are added.
+    pub(super) function: u8,
     forgetful: bool,
     entropy: Arc<SeededEntropy>,
 }
@@ -185,6 +192,7 @@ impl Cluster {
             net: Net::new(seed),
             machines: Vec::new(),
             history_bytes: 1 << 30,
+            function: FUNCTION_VERSION,
             forgetful: false,
             entropy: SeededEntropy::new(seed),
         };
@@ -194,7 +202,15 @@ impl Cluster {
     /// A machine with blank drives.
     pub(super) fn add_machine(&mut self) -> usize {
         let files = blank_disk(self.seed + self.machines.len() as u64);
-        let machine = Machine { files, member: 0, standing: Standing::Founder, running: None, lives: 0 };
+        let machine = Machine {
+            files,
+            member: 0,
+            standing: Standing::Founder,
+            running: None,
+            function: self.function,
+            clock_ahead: Arc::default(),
+            lives: 0,
+        };
         self.machines.push(machine);
         self.machines.len() - 1
     }
@@ -208,7 +224,7 @@ impl Cluster {
         machine.lives += 1;
         let files = machine.files.shared();
         let wall = 1_000_000 + machine.lives * 1_000_000 + number as u64 * 77_000;
-        let clock = Arc::new(PausedClock { start: Instant::now(), wall });
+        let clock = Arc::new(PausedClock { start: Instant::now(), wall, ahead: machine.clock_ahead.clone() });
         let drives = (0..DRIVES).map(|n| LogDrive { id: DriveId(n), dir: dir(n), files: files.clone() }).collect();
         let identity = LogIdentity { cluster: ClusterId(7), node, voter: VoterId(machine.member) };
         let mut options = Options::new(clock.clone());
@@ -230,6 +246,7 @@ impl Cluster {
         config.history = HistoryPolicy { age: Duration::from_secs(3600), bytes: history_bytes };
         config.deadline = Duration::from_secs(5);
         config.piece_bytes = 1;
+        config.function = machine.function;
         let started = MetadataNode::start(config, log, recovered, rows, clock, entropy).await?;
         machine.running = Some(started.clone());
         self.net.0.lock().unwrap().nodes.insert(node, started.clone());

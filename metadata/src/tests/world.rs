@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cairn_core::entropy::SeededEntropy;
@@ -27,11 +28,15 @@ pub(super) const DRIVES: u64 = 4;
 pub(super) struct PausedClock {
     pub(super) start: Instant,
     pub(super) wall: u64,
+    /// By how many milliseconds somebody has set it ahead.
+    pub(super) ahead: Arc<AtomicU64>,
 }
 
 impl Clock for PausedClock {
     fn wall(&self) -> WallTime {
-        WallTime(self.wall + u64::try_from(self.start.elapsed().as_millis()).unwrap())
+        WallTime(
+            self.wall + self.ahead.load(Ordering::Relaxed) + u64::try_from(self.start.elapsed().as_millis()).unwrap(),
+        )
     }
 
     fn elapsed(&self) -> Elapsed {
@@ -42,6 +47,7 @@ impl Clock for PausedClock {
 pub(super) struct World {
     pub(super) files: FaultyFiles,
     pub(super) config: NodeConfig,
+    pub(super) clock_ahead: Arc<AtomicU64>,
     entropy: Arc<SeededEntropy>,
     lives: u64,
     formed: bool,
@@ -61,13 +67,15 @@ impl World {
         // Small enough that some dozens of proposals make a run, and some runs cut the log.
         config.cut = CutPolicy { overlay_bytes: 8 << 10, log_bytes: 16 << 10, garbage_age: Duration::from_secs(600) };
         config.history = HistoryPolicy { age: Duration::from_secs(3600), bytes: 24 << 10 };
-        Self { files, config, entropy: SeededEntropy::new(seed), lives: 0, formed: false }
+        let clock_ahead = Arc::default();
+        Self { files, config, clock_ahead, entropy: SeededEntropy::new(seed), lives: 0, formed: false }
     }
 
     /// Starts a node on the machine as it is, and forms it the first time.
     pub(super) async fn start(&mut self) -> Result<MetadataNode, StartError> {
         let files = self.files.shared();
-        let clock = Arc::new(PausedClock { start: Instant::now(), wall: 1_000_000 + self.lives * 1_000_000_000 });
+        let (wall, ahead) = (1_000_000 + self.lives * 1_000_000_000, self.clock_ahead.clone());
+        let clock = Arc::new(PausedClock { start: Instant::now(), wall, ahead });
         let drives = (0..DRIVES).map(|n| LogDrive { id: DriveId(n), dir: dir(n), files: files.clone() }).collect();
         let identity = LogIdentity { cluster: ClusterId(7), node: NODE, voter: VoterId(VOTER) };
         let mut options = Options::new(clock.clone());

@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 use cairn_core::entropy::SystemEntropy;
 
 use crate::credentials::{Credentials, CredentialsError};
+use crate::history::History;
 use crate::node::cluster_file::{ClusterFile, ClusterFileError};
 use crate::node::config::{ConfigError, NodeConfig, Patience, Role};
+
+/// What a person has said that stands in each node's file: whether signatures of version 2 are accepted, how much of the log is
+/// kept.
+type Said = (bool, History);
 
 /// How long is waited in a cluster on one machine, where everything should be seen to happen.
 const PATIENCE: Patience =
@@ -127,7 +132,7 @@ fn lock(dir: &Path) -> Result<File, LayoutError> {
 
 impl Layout {
     /// Makes what is missing, and gives each node addresses that are free now.
-    pub fn settle(dir: &Path, asked: u16, listen: SocketAddr, signature_v2: bool) -> Result<Self, LayoutError> {
+    pub fn settle(dir: &Path, asked: u16, listen: SocketAddr, said: Said) -> Result<Self, LayoutError> {
         let dir = std::path::absolute(dir).map_err(|source| LayoutError::File { path: dir.to_owned(), source })?;
         let dir = &*dir;
         if dir.join("drive-1").exists() {
@@ -156,7 +161,7 @@ impl Layout {
             let at = usize::from(number) - 1;
             let place = NodePlace { number, config: node_dir(dir, number).join("node.toml"), s3: s3[at] };
             make_directory(&node_dir(dir, number))?;
-            write_config(&place, &inside, signature_v2)?;
+            write_config(&place, &inside, said)?;
             nodes.push(place);
         }
         // A node that has a part in the log is part of a cluster that exists.
@@ -246,8 +251,9 @@ fn inside_addresses(dir: &Path, count: u16, ip: IpAddr) -> Result<Vec<SocketAddr
     Ok(held.into_iter().map(|(address, _)| address).collect())
 }
 
-fn write_config(place: &NodePlace, inside: &[SocketAddr], signature_v2: bool) -> Result<(), LayoutError> {
+fn write_config(place: &NodePlace, inside: &[SocketAddr], (signature_v2, history): Said) -> Result<(), LayoutError> {
     let config = NodeConfig {
+        history,
         cluster: PathBuf::from("../cluster.json"),
         drives: vec![PathBuf::from(format!("drive-{}", place.number))],
         listen: inside[usize::from(place.number) - 1],
@@ -276,7 +282,7 @@ mod tests {
     fn a_layout_is_made_once_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(formed_with(dir.path()), None);
-        let made = Layout::settle(dir.path(), 3, ANY.parse().unwrap(), true).unwrap();
+        let made = Layout::settle(dir.path(), 3, ANY.parse().unwrap(), (true, History::default())).unwrap();
         assert_eq!(formed_with(dir.path()), Some(3));
         assert!(made.forms(made.node(1)) && !made.forms(made.node(2)));
         let ports: Vec<u16> = made.nodes().iter().map(|place| place.s3.port()).collect();
@@ -286,7 +292,7 @@ mod tests {
         let (again, made) = {
             let known = made.credentials().clone();
             drop(made);
-            (Layout::settle(dir.path(), 3, ANY.parse().unwrap(), true).unwrap(), known)
+            (Layout::settle(dir.path(), 3, ANY.parse().unwrap(), (true, History::default())).unwrap(), known)
         };
         let after = NodeConfig::read(&again.node(2).config).unwrap();
         assert_eq!((after.listen, &after.seeds), (before.listen, &before.seeds));
@@ -297,15 +303,18 @@ mod tests {
     #[test]
     fn another_number_and_a_directory_of_one_process_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let held = Layout::settle(dir.path(), 3, ANY.parse().unwrap(), true).unwrap();
-        let again = Layout::settle(dir.path(), 3, ANY.parse().unwrap(), true);
+        let held = Layout::settle(dir.path(), 3, ANY.parse().unwrap(), (true, History::default())).unwrap();
+        let again = Layout::settle(dir.path(), 3, ANY.parse().unwrap(), (true, History::default()));
         assert!(matches!(again, Err(LayoutError::Running(_))));
         drop(held);
-        let other = Layout::settle(dir.path(), 4, ANY.parse().unwrap(), true);
+        let other = Layout::settle(dir.path(), 4, ANY.parse().unwrap(), (true, History::default()));
         assert!(matches!(other, Err(LayoutError::OtherNumber { made: 3, asked: 4, .. })));
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("drive-1")).unwrap();
-        assert!(matches!(Layout::settle(dir.path(), 3, ANY.parse().unwrap(), true), Err(LayoutError::OneProcess(_))));
+        assert!(matches!(
+            Layout::settle(dir.path(), 3, ANY.parse().unwrap(), (true, History::default())),
+            Err(LayoutError::OneProcess(_))
+        ));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use cairn::assembly::member::{MemberOptions, Roles};
 use cairn::assembly::{Assembly, Parts};
 use cairn::credentials::Credentials;
+use cairn::history::History;
 use cairn::ties::Hearing;
 use cairn_cluster::Detection;
 use cairn_cluster::network::simulated::SimulatedNetwork;
@@ -290,6 +291,7 @@ impl Machine {
             clock: self.clock.clone(),
             entropy: SeededEntropy::new(seed),
             shell: Shell::Task,
+            history: History::default(),
         }
     }
 

@@ -5,7 +5,6 @@ use minicbor::bytes::ByteVec;
 use crate::apply::context::Context;
 use crate::apply::topology;
 use crate::apply::transaction::{Stop, Transaction, malformed, unknown};
-use crate::batch::FUNCTION_VERSION;
 use crate::operation::{OPERATION_ROWS_MAX, Operation};
 use crate::outcome::{Outcome, Refusal};
 use crate::row::Table;
@@ -32,13 +31,30 @@ pub(crate) fn form<S: RowSource + ?Sized>(
     if zone.len() > topology::NAME_BYTES_MAX {
         return Err(malformed("the zone's name is too long"));
     }
-    let row = ClusterRow { id: *cluster, function: FUNCTION_VERSION, formed: context.time, buckets_made: 0 };
+    let row = ClusterRow { id: *cluster, function: context.function, formed: context.time, buckets_made: 0 };
     rows.put(&(), row)?;
     rows.put(node, NodeRow { zone: zone.clone(), joined: context.time, voter: Some(*voter) })?;
     rows.put(voter, topology::NOTHING_REPORTED)?;
     topology::add_drives(rows, context, *node, drives)?;
     rows.put(&ProfileId::STANDARD, ProfileRow { class: "STANDARD".into(), geometry: *standard })?;
     put_access_key(rows, context, access_key, sealed_secret, true)
+}
+
+/// From the next entry on, entries are proposed for this version. Whoever proposes it has asked all members whether they know it;
+/// one that does not stops at this very entry, which is of the version that it raises to.
+pub(crate) fn raise_function<S: RowSource + ?Sized>(
+    rows: &mut Transaction<'_, S>,
+    context: &Context<'_>,
+    to: u8,
+) -> Result<Outcome, Stop> {
+    if to > context.function {
+        return Err(malformed("an entry raises to no later version than its own"));
+    }
+    let row = (*rows.must::<ClusterRow>(&())?).clone();
+    if row.function < to {
+        rows.put(&(), ClusterRow { function: to, ..row })?;
+    }
+    Ok(Outcome::Done)
 }
 
 pub(crate) fn put_access_key<S: RowSource + ?Sized>(

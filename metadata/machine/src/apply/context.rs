@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_core::{BucketId, LogIndex, SessionId, StripeId, StripeShape, VersionId, WallTime};
 
 use crate::apply::transaction::{Stop, malformed};
-use crate::batch::Proposal;
+use crate::batch::{Batch, Proposal};
 use crate::operation::Operation;
 use crate::outcome::Refusal;
 use crate::rows::bucket::made_by;
@@ -28,8 +28,12 @@ enum Fate {
 pub(crate) struct Context<'a> {
     /// The entry's index.
     pub(crate) index: LogIndex,
-    /// The entry's time.
+    /// The version of the function that the entry is for.
+    pub(crate) function: u8,
+    /// The entry's time, for people.
     pub(crate) time: WallTime,
+    /// What the time is at least: what is locked until a time ends by this one.
+    pub(crate) sure_time: WallTime,
     /// Whose request it is.
     pub(crate) session: Option<SessionId>,
     /// The proposal that it is part of.
@@ -45,10 +49,12 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(index: LogIndex, time: WallTime, proposal: &'a Proposal, first_ordinal: usize) -> Self {
+    pub(crate) fn new(index: LogIndex, batch: &Batch, proposal: &'a Proposal, first_ordinal: usize) -> Self {
         Self {
             index,
-            time,
+            function: batch.function,
+            time: batch.time,
+            sure_time: batch.sure_time(),
             session: proposal.request.map(|request| request.session),
             proposal,
             first_ordinal,

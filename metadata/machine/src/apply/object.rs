@@ -200,7 +200,7 @@ pub(crate) fn set_retention<S: RowSource + ?Sized>(
     amend(rows, named, |attributes, of_bucket| {
         of_bucket.ok_or(Refusal::NoLock)?;
         let lock = attributes.lock.unwrap_or_default();
-        if !lock.allows(retention, context.time, bypass) {
+        if !lock.allows(retention, context.sure_time, bypass) {
             return Err(Refusal::Locked.into());
         }
         attributes.lock = Some(VersionLock { retention, ..lock });
@@ -317,7 +317,7 @@ impl<'k> Object<'k> {
         bypass: Option<Bypass>,
     ) -> Result<(), Stop> {
         let lock = row.object().and_then(|(attributes, _)| attributes.lock);
-        if lock.is_some_and(|lock| lock.keeps(context.time, bypass)) {
+        if lock.is_some_and(|lock| lock.keeps(context.sure_time, bypass)) {
             return Err(Refusal::Locked.into());
         }
         let less = "invariant 11: a bucket counts every version";

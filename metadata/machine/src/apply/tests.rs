@@ -75,7 +75,7 @@ impl Lab {
     /// Applies an entry twice, compares, takes its effects over and checks every invariant.
     pub(super) fn entry(&mut self, proposals: Vec<Proposal>) -> Vec<Vec<Outcome>> {
         self.index.0 += 1;
-        let batch = Batch { function: FUNCTION_VERSION, time: self.time(), proposals };
+        let batch = Batch { function: FUNCTION_VERSION, time: self.time(), proposals, sure: None };
         assert_eq!(Batch::decode(&batch.encode()).unwrap(), batch);
         let applied = apply(&self.rows, self.index, &batch).unwrap();
         assert_eq!(applied, apply(&self.rows.clone(), self.index, &batch).unwrap(), "the function is one");
@@ -96,7 +96,8 @@ impl Lab {
         let proposal = Proposal { request: Some(self.request(session)), operations: vec![operation], authors: None };
         self.index.0 += 1;
         let mut rows = Transaction::new(&self.rows);
-        let mut context = Context::new(self.index, self.time(), &proposal, 0);
+        let batch = Batch { function: FUNCTION_VERSION, time: self.time(), proposals: vec![], sure: None };
+        let mut context = Context::new(self.index, &batch, &proposal, 0);
         let outcome = apply_operation(&mut rows, &mut context, &proposal.operations[0]).unwrap();
         let touched = rows.touched();
         let effects = rows.into_effects();

@@ -35,6 +35,7 @@ impl Operation {
             Self::Form { cluster, node, drives, standard, .. } => {
                 plain("Form", format!("cluster={cluster} node={node} drives={} standard={standard}", drives.len()))
             }
+            Self::RaiseFunction { to } => plain("RaiseFunction", format!("to={to}")),
             Self::PutAccessKey { id, root, .. } => plain("PutAccessKey", format!("id={id} root={root}")),
             Self::RemoveAccessKey { id } => plain("RemoveAccessKey", format!("id={id}")),
             Self::RegisterSession { id, kind, node } => {

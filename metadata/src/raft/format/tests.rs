@@ -17,6 +17,7 @@ fn mark() -> Mark {
             effects_hash: [7; 32],
             time: WallTime(12),
             log_bytes: 4096,
+            sure: None,
         },
         checkpoints: vec![
             Checkpoint { last: at(5), time: WallTime(1), log_bytes: 10 },

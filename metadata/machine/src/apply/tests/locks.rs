@@ -177,3 +177,27 @@ fn only_buckets_that_keep_versions_are_locked() {
     assert_eq!(lab.one(GATE, hold(bucket, version, true)), Outcome::Amended { version, null: false });
     assert_eq!(lab.one(GATE, delete_exactly(bucket, "k", version, BYPASS)), LOCKED);
 }
+
+#[test]
+fn a_lock_ends_by_the_time_that_is_sure_and_not_by_a_calendar_that_ran_ahead() {
+    let (mut lab, _) = Lab::formed();
+    let bucket = locked_bucket(&mut lab, None);
+    let until = later(&lab, 60_000);
+    let lock = VersionLock { retention: Some(Retention { mode: RetentionMode::Compliance, until }), legal_hold: None };
+    let version = put_locked(&mut lab, bucket, "k", Some(lock));
+    let mut at = |function, sure, operation| {
+        lab.index.0 += 1;
+        let request = Some(lab.request(GATE));
+        let proposals = vec![Proposal { request, operations: vec![operation], authors: None }];
+        let batch = Batch { function, time: WallTime(until.0 + 10 * 365 * DAY), proposals, sure };
+        let mut applied = apply(&lab.rows, lab.index, &batch).unwrap();
+        (applied.outcomes.remove(0).remove(0), applied.effects)
+    };
+    let before = Some(WallTime(until.0 - 1));
+    assert_eq!(at(5, before, delete_exactly(bucket, "k", version, BYPASS)).0, LOCKED);
+    assert_eq!(at(5, before, retain(bucket, version, None, BYPASS)).0, LOCKED);
+    for (function, sure) in [(5, Some(until)), (5, None), (4, before)] {
+        let (outcome, _) = at(function, sure, delete_exactly(bucket, "k", version, None));
+        assert!(matches!(outcome, Outcome::Deleted { .. }), "{function} {sure:?} {outcome:?}");
+    }
+}

@@ -181,11 +181,11 @@ fn one_operation_that_writes_too_many_bytes_has_no_effect_either() {
 fn a_newer_function_stops_the_node() {
     let (lab, _) = Lab::formed();
     for function in [0, FUNCTION_VERSION + 1] {
-        let batch = Batch { function, time: WallTime(0), proposals: vec![] };
+        let batch = Batch { function, time: WallTime(0), proposals: vec![], sure: None };
         let stopped = apply(&lab.rows, LogIndex(100), &batch);
         assert!(matches!(stopped, Err(ApplyError::NewerFunction { found, .. }) if found == function));
     }
-    let newer = Batch { function: FUNCTION_VERSION + 1, time: WallTime(0), proposals: vec![] }.encode();
+    let newer = Batch { function: FUNCTION_VERSION + 1, time: WallTime(0), proposals: vec![], sure: None }.encode();
     let found = FUNCTION_VERSION + 1;
     assert_eq!(Batch::decode(&newer), Err(crate::InvalidBatch::NewerFunction { found }));
 }
@@ -200,7 +200,33 @@ fn a_damaged_row_stops_the_node_before_any_effect() {
         rows.apply([(ledger.clone(), value)]);
         let request = Some(RequestId { session: GATE, number: 50, lowest_unanswered: 50 });
         let proposals = vec![Proposal { request, operations: vec![delete(bucket, "a")], authors: None }];
-        let batch = Batch { function: FUNCTION_VERSION, time: WallTime(0), proposals };
+        let batch = Batch { function: FUNCTION_VERSION, time: WallTime(0), proposals, sure: None };
         assert!(matches!(apply(&rows, LogIndex(1000), &batch), Err(ApplyError::Rows { .. })));
+    }
+}
+
+#[test]
+fn a_cluster_is_raised_to_what_its_entries_are_of_and_never_back() {
+    let (mut lab, _) = Lab::formed();
+    let row = |lab: &Lab| lab.get::<ClusterRow>(&()).unwrap();
+    let formed = ClusterRow { function: 4, ..row(&lab) };
+    lab.rows.apply(vec![(ClusterRow::key(&()), Some(formed.encode()))]);
+    let raise = |to| Operation::RaiseFunction { to };
+    assert!(is_malformed(&lab.alone(raise(FUNCTION_VERSION + 1))), "its entry would have to be of that version");
+    assert_eq!(row(&lab), formed);
+    for to in [5, 4, 5] {
+        assert_eq!(lab.alone(raise(to)), Outcome::Done);
+    }
+    assert_eq!(row(&lab), ClusterRow { function: 5, ..formed });
+}
+
+#[test]
+fn a_cluster_is_of_the_version_of_the_entry_that_formed_it() {
+    for function in 1..=FUNCTION_VERSION {
+        let mut rows = MapRows::default();
+        let proposals = vec![Proposal { request: None, operations: vec![form()], authors: None }];
+        let batch = Batch { function, time: WallTime(1), proposals, sure: None };
+        rows.apply(apply(&rows, LogIndex(1), &batch).unwrap().effects);
+        assert_eq!(ClusterRow::get(&rows, &()).unwrap().unwrap().function, function);
     }
 }

@@ -179,7 +179,7 @@ fn the_heaviest_page_of_parts_is_added_in_one_step_and_goes_in_several() {
         let request = Some(lab.request(GATE));
         lab.index.0 += 1;
         let proposals = vec![Proposal { request, operations, authors: None }];
-        let batch = Batch { function: FUNCTION_VERSION, time: WallTime(1), proposals };
+        let batch = Batch { function: FUNCTION_VERSION, time: WallTime(1), proposals, sure: None };
         let applied = apply(&lab.rows, lab.index, &batch).unwrap();
         assert!(applied.outcomes[0].iter().all(|outcome| refusal(outcome).is_none()));
         lab.rows.apply(applied.effects);
@@ -314,7 +314,7 @@ fn a_retirement_does_not_walk_over_what_went_before() {
     let request = Some(lab.request(REPAIR));
     let operations = vec![Operation::RetireUpload { upload }; 12];
     let proposals = vec![Proposal { request, operations, authors: None }];
-    let batch = Batch { function: FUNCTION_VERSION, time: WallTime(1), proposals };
+    let batch = Batch { function: FUNCTION_VERSION, time: WallTime(1), proposals, sure: None };
     let rows = Counting(&lab.rows, Cell::new(0));
     let applied = apply(&rows, LogIndex(lab.index.0 + 1), &batch).unwrap();
     let passed = rows.1.get();
