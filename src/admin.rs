@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_cluster::{Members, Pool, Profile};
-use cairn_core::{Clock, Drives};
+use cairn_core::{BucketName, ChunkStore as _, Clock, DriveId, Drives};
 use cairn_gateway::admin::AdminApi;
 use cairn_metadata::{ChangeError, Client, MetadataNode};
 use cairn_repair::{FaultQueue, Leadership, Meter};
@@ -17,10 +17,11 @@ use tokio::sync::watch;
 
 use crate::assembly::newcomers::{Newcomers, TakeInError};
 use crate::audit::{Audits, Subjects};
+use crate::bucket;
 use crate::dev::directories::in_one_line;
 use crate::log::{self, answer::LogFault};
 use crate::raft;
-use crate::status::{self, Sources, Status, nodes};
+use crate::status::{self, Engine, Sources, Status, nodes};
 use crate::ties::steward::Me;
 use crate::ties::telling;
 
@@ -77,7 +78,7 @@ struct Failure {
 impl Admin {
     /// The status as the node knows it where the daemon runs that repairs; what is known here, and why it is not enough,
     /// where that one does not answer.
-    async fn status(&self) -> Result<Status, String> {
+    pub async fn status(&self) -> Result<Status, String> {
         if let Some(outlook) = &self.outlook
             && let Leadership::Following(leader) = self.meter.leadership()
             && leader.node != outlook.me.node
@@ -105,6 +106,23 @@ impl Admin {
             Ok(page) => json(StatusCode::OK, &page),
             Err(error @ LogFault::Question(_)) => json(StatusCode::BAD_REQUEST, &Failure { error: error.to_string() }),
             Err(error) => json(StatusCode::SERVICE_UNAVAILABLE, &Failure { error: error.to_string() }),
+        }
+    }
+
+    /// A page of buckets.
+    async fn buckets(&self, query: &str) -> (StatusCode, Bytes) {
+        let after = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "after");
+        let after = match after.map(|(_, name)| name).filter(|name| !name.is_empty()).map(BucketName::new).transpose() {
+            Ok(after) => after,
+            Err(error) => return json(StatusCode::BAD_REQUEST, &Failure { error: error.to_string() }),
+        };
+        let page = match self.client.read().await {
+            Ok(view) => bucket::page(&view, after.as_ref()).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match page {
+            Ok(page) => json(StatusCode::OK, &page),
+            Err(error) => json(StatusCode::SERVICE_UNAVAILABLE, &Failure { error }),
         }
     }
 
@@ -156,16 +174,25 @@ impl Admin {
         }
     }
 
+    /// What the drives of this process say of their engines.
+    pub fn engines(&self) -> Vec<(DriveId, Engine)> {
+        self.opened().iter().map(|drive| (drive.drive(), status::engine::engine(drive))).collect()
+    }
+
+    fn opened(&self) -> Vec<Arc<cairn_storage_node::Drive>> {
+        let mut open = self.open.clone();
+        open.extend(self.newcomers.iter().flat_map(|newcomers| newcomers.opened()));
+        open
+    }
+
     /// The status as this node itself knows it.
     pub async fn own_status(&self) -> Result<Status, String> {
         let view = self.client.read().await.map_err(|error| error.to_string())?;
         let log = self.node.status();
         let (metadata, nodes) = nodes::look(&view, &log, self.outlook.as_ref()).map_err(|error| error.to_string())?;
-        let mut open = self.open.clone();
-        open.extend(self.newcomers.iter().flat_map(|newcomers| newcomers.opened()));
         let sources = Sources {
             drives: &self.drives,
-            open: &open,
+            open: &self.opened(),
             meter: &self.meter,
             faults_waiting: self.faults.waiting(),
             metadata,
@@ -185,6 +212,7 @@ impl AdminApi for Admin {
                 Err(error) => json(StatusCode::SERVICE_UNAVAILABLE, &Failure { error }),
             },
             (&Method::GET, "log") => self.log(query).await,
+            (&Method::GET, "buckets") => self.buckets(query).await,
             (&Method::POST, "audit") => {
                 let (client, drives, clock) = (self.client.clone(), self.drives.clone(), self.clock.clone());
                 match self.audits.begin(Subjects { client, drives, clock }, query == "physical=1") {

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::ask::target::{RunningNode, nodes_path, write_nodes};
 use crate::assembly::Assembly;
 use crate::credentials::Credentials;
-use crate::say;
+use crate::{metrics, say};
 
 /// Why a process cannot take its place, beside what its parts say.
 #[derive(Debug, thiserror::Error)]
@@ -62,17 +62,21 @@ pub struct Place {
     pub listener: TcpListener,
     /// Its address.
     pub address: SocketAddr,
+    /// Where metrics are told, and under which address, if anywhere.
+    pub metrics: Option<(TcpListener, SocketAddr)>,
     /// The directory that the root key and the address are written to.
     pub state: PathBuf,
 }
 
 impl Place {
-    /// Takes an address.
-    pub async fn take(listen: SocketAddr, state: &Path) -> Result<Self, PlaceError> {
-        let failed = |source| PlaceError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, state: state.to_owned() })
+    /// Takes an address for S3, and another one for metrics where they are to be told.
+    pub async fn take(listen: SocketAddr, metrics: Option<SocketAddr>, state: &Path) -> Result<Self, PlaceError> {
+        let (listener, address) = bind(listen).await?;
+        let metrics = match metrics {
+            Some(metrics) => Some(bind(metrics).await?),
+            None => None,
+        };
+        Ok(Self { listener, address, metrics, state: state.to_owned() })
     }
 
     /// Makes its directory, for its owner alone.
@@ -83,6 +87,13 @@ impl Place {
     }
 }
 
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), PlaceError> {
+    let failed = |source| PlaceError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let taken = listener.local_addr().map_err(failed)?;
+    Ok((listener, taken))
+}
+
 /// Serves until it is told to end, or fails in a way that only a restart mends. `drives` says where they are.
 pub async fn serve(
     assembly: Assembly,
@@ -91,7 +102,7 @@ pub async fn serve(
     drives: &str,
     warnings: &[String],
 ) -> anyhow::Result<()> {
-    let Place { listener, address, state } = place;
+    let Place { listener, address, metrics, state } = place;
     if Credentials::read(&state).ok().flatten().as_ref() != Some(assembly.credentials()) {
         assembly.credentials().write(&state)?;
     }
@@ -99,11 +110,14 @@ pub async fn serve(
     let endpoint = format!("http://{address}");
     let here = RunningNode { id: assembly.node().to_string(), pid: std::process::id(), s3: endpoint.clone() };
     write_nodes(&state, &[here]).map_err(|source| PlaceError::Directory { path: nodes_path(&state), source })?;
-    greet(&state, &endpoint, address, &assembly, drives, warnings);
+    let measured = metrics.as_ref().map(|(_, address)| *address);
+    greet(&Greeting { state: &state, endpoint: &endpoint, address, measured, drives }, &assembly, warnings);
+    let telling = metrics::listener::told(metrics.map(|(listener, _)| listener), assembly.metrics());
 
     let ended = tokio::select! {
         () = ending.asked() => Ok(()),
         failure = assembly.failed() => Err(failure),
+        never = telling => match never {},
     };
     say::aside("letting running requests finish");
     let cut = serving.stop().await;
@@ -119,11 +133,24 @@ pub async fn serve(
     stopped
 }
 
-fn greet(state: &Path, endpoint: &str, address: SocketAddr, assembly: &Assembly, drives: &str, warnings: &[String]) {
+/// Where things are that a person is told of.
+struct Greeting<'a> {
+    state: &'a Path,
+    endpoint: &'a str,
+    address: SocketAddr,
+    measured: Option<SocketAddr>,
+    drives: &'a str,
+}
+
+fn greet(greeting: &Greeting<'_>, assembly: &Assembly, warnings: &[String]) {
+    let &Greeting { state, endpoint, address, measured, drives } = greeting;
     let standard = assembly.standard();
     say::line(format_args!("Cairn {} serves S3 on {endpoint}", env!("CARGO_PKG_VERSION")));
     say::line(format_args!("  drives       {} {drives}", assembly.drive_count()));
     say::line(format_args!("  coding       {standard}: any {} of them may be lost", standard.m()));
+    if let Some(measured) = measured {
+        say::line(format_args!("  metrics      http://{measured}/metrics"));
+    }
     let key = assembly.credentials();
     if std::io::stdout().is_terminal() {
         say::line(format_args!("  access key   {}", key.access_key));

@@ -51,6 +51,7 @@ use crate::admin::{Admin, Outlook};
 use crate::credentials::Credentials;
 use crate::dev::directories::Plan;
 use crate::history::History;
+use crate::metrics::Metrics;
 use crate::ties::Ties;
 
 /// How long a node of a cluster tries to take its leave before it goes without.
@@ -104,6 +105,7 @@ pub struct Assembly {
     repair: Option<RepairDaemon>,
     client: Client,
     gateway: Gateway,
+    admin: Arc<Admin>,
     newcomers: Option<Arc<Newcomers>>,
     meter: Meter,
     credentials: Credentials,
@@ -259,7 +261,7 @@ impl Assembly {
             drives,
             pool: parts.pool(),
             faults,
-            admin,
+            admin: admin.clone(),
             clock: parts.clock.clone(),
             entropy: parts.entropy.clone(),
         };
@@ -274,6 +276,7 @@ impl Assembly {
             repair: daemon,
             client,
             gateway,
+            admin,
             newcomers,
             meter,
             credentials,
@@ -292,6 +295,11 @@ impl Assembly {
     /// What serves S3.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// What Prometheus is told of this process.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::new(self.admin.clone(), self.gateway.clone())
     }
 
     /// What the repair daemon found and did.
@@ -341,8 +349,8 @@ impl Assembly {
 
     /// Stops every role, in reverse, each after what it had begun.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { core, own, keeping, ties, repair, client, gateway, newcomers, .. } = self;
-        drop(gateway);
+        let Self { core, own, keeping, ties, repair, client, gateway, admin, newcomers, .. } = self;
+        drop((gateway, admin));
         keeping.stop().await;
         let ending = async {
             if let Some(repair) = repair {

@@ -58,6 +58,9 @@ pub enum Command {
     /// Look at drives, and replace them.
     #[command(subcommand)]
     Drive(DriveCommand),
+    /// Look at buckets: what they hold, by the ledger that every change keeps.
+    #[command(subcommand)]
+    Bucket(BucketCommand),
     /// Run one member of a cluster, or look at the members.
     ///
     /// Everything about it stands in its file. A node that is new asks any other for its part in the cluster and is sent
@@ -88,6 +91,14 @@ pub enum Command {
         after_help = "Examples:\n  cairn bench put                      # the server in ./cairn-data, 10 MiB objects, 20 at once\n  cairn bench put --size 4KiB --concurrency 64 --duration 10s --json\n  cairn bench get --endpoint http://127.0.0.1:9000 --size 16MiB --concurrency 8 --verify\n  cairn bench mixed --mix 45/30/15/10"
     )]
     Bench(BenchArgs),
+    /// Print a script that completes commands and flags in a shell.
+    #[command(
+        after_help = "Examples:\n  source <(cairn completions bash)\n  cairn completions zsh > ~/.zfunc/_cairn\n  cairn completions fish > ~/.config/fish/completions/cairn.fish"
+    )]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// One member of a cluster.
@@ -113,6 +124,23 @@ pub struct NodeArgs {
 pub enum NodeCommand {
     /// List the nodes: who is alive, who votes, who leads.
     Ls(AdminArgs),
+}
+
+/// What can be asked of buckets.
+#[derive(Debug, Subcommand)]
+pub enum BucketCommand {
+    /// List the buckets: objects, versions, sizes, whether versions are kept. Counted, not estimated, and as of now.
+    #[command(after_help = "Examples:\n  cairn bucket ls\n  cairn bucket ls --endpoint http://127.0.0.1:9000 --json")]
+    Ls(AdminArgs),
+    /// Say what one bucket holds.
+    #[command(after_help = "Example:\n  cairn bucket usage photos --json")]
+    Usage {
+        /// Its name.
+        bucket: String,
+        /// Which server is asked.
+        #[command(flatten)]
+        server: AdminArgs,
+    },
 }
 
 /// What can be asked of drives.
@@ -155,6 +183,9 @@ pub struct ServerArgs {
     /// Where S3 is served [default: 127.0.0.1:9000].
     #[arg(long, value_name = "HOST:PORT", env = "CAIRN_LISTEN", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
+    /// Where metrics are told to Prometheus, without a signature: /metrics, /health/live, /health/ready. Nowhere unless said.
+    #[arg(long, value_name = "HOST:PORT", env = "CAIRN_METRICS", value_parser = parse_listen)]
+    pub metrics: Option<SocketAddr>,
     /// Where the root key and the address are told to commands on this machine [default: /var/lib/cairn]. Nothing in it is
     /// precious: all of it can be made again from the drives.
     #[arg(long, value_name = "DIR", env = "CAIRN_STATE")]
@@ -262,6 +293,9 @@ pub struct DevArgs {
     /// Where S3 is served. Port 0 takes a free one and prints it.
     #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT", value_parser = parse_listen)]
     pub listen: SocketAddr,
+    /// Where metrics are told to Prometheus, without a signature: /metrics, /health/live, /health/ready. Nowhere unless said.
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_listen, conflicts_with = "processes")]
+    pub metrics: Option<SocketAddr>,
     /// How many directories serve as drives [default: 6, or what DIR was formed with].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub drives: Option<u16>,
@@ -304,7 +338,7 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, ValueEnum};
 
     use super::*;
 
@@ -325,6 +359,18 @@ mod tests {
         assert!(Cli::try_parse_from("cairn dev --listen nowhere".split(' ')).is_err());
         assert!(Cli::try_parse_from("cairn dev --listen localhost:9000".split(' ')).is_ok());
         assert!(Cli::try_parse_from("cairn dev --processes 6 --drives 6".split(' ')).is_err());
+    }
+
+    #[test]
+    fn every_shell_can_complete_every_command() {
+        for shell in clap_complete::Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "cairn", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for command in Cli::command().get_subcommands() {
+                assert!(script.contains(command.get_name()), "{} for {shell}", command.get_name());
+            }
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ async fn one_process(args: DevArgs) -> anyhow::Result<()> {
     let demanded = Credentials::from_environment()?;
     // Everything that can be refused is refused before anything is made: first the directories, then the address.
     let plan = directories::plan(&*files, &args.dir, args.drives)?;
-    let place = Place::take(args.listen, &args.dir).await?;
+    let place = Place::take(args.listen, args.metrics, &args.dir).await?;
     place.make_directory()?;
     let warnings = check_space(&*files, &args.dir, plan.of)?;
 

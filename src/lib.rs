@@ -16,6 +16,8 @@
 //! - [`ask`]: asking a running server; [`show`]: what a person sees; [`say`]: what a server says meanwhile
 //! - [`audit`]: whether the ledger balances; [`raft`]: the members of the log
 //! - [`log`]: the log for people, who asked for what; [`history`]: how much of it is kept; [`calendar`]: how moments are written
+//! - [`metrics`]: what Prometheus is told
+//! - [`bucket`]: what buckets hold
 //! - [`bench`]: a load on any S3 server, which the crate `cairn-bench` makes
 //! - [`credentials`]: the root key
 
@@ -25,6 +27,7 @@ pub mod ask;
 pub mod assembly;
 pub mod audit;
 pub mod bench;
+pub mod bucket;
 pub mod calendar;
 pub mod cli;
 pub mod credentials;
@@ -32,6 +35,7 @@ pub mod dev;
 pub mod doctor;
 pub mod history;
 pub mod log;
+pub mod metrics;
 pub mod node;
 pub mod raft;
 pub mod say;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed (of `bench`, also a load of which a part failed), 2 a command line that makes no sense, 3
 //! `status` found less than full redundancy, `audit` something that does not balance, `doctor` something wrong.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use std::time::Duration;
 use cairn::ask::{self, Target};
 use cairn::assembly::newcomers::TakenIn;
 use cairn::cli::{
-    AdminArgs, Cli, Command, DriveCommand, LogCommand, NodeArgs, NodeCommand, RaftChangeArgs, RaftCommand,
+    AdminArgs, BucketCommand, Cli, Command, DriveCommand, LogCommand, NodeArgs, NodeCommand, RaftChangeArgs,
+    RaftCommand,
 };
 use cairn::raft::{self, Change};
 use cairn::status::Status;
-use cairn::{audit, bench, dev, doctor, log, node, server, show};
+use cairn::{audit, bench, bucket, dev, doctor, log, node, server, show};
 use cairn_core::clock::SystemClock;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -89,6 +91,16 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(&args, &drives, show::drives_in_detail(&drives))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Bucket(BucketCommand::Ls(args)) => {
+            let buckets = asking()?.block_on(bucket::command::list(&args, None))?;
+            print(&args, &buckets, bucket::command::show(&buckets))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bucket(BucketCommand::Usage { bucket, server }) => {
+            let found = asking()?.block_on(bucket::command::list(&server, Some(&bucket)))?;
+            print(&server, &found[0], bucket::command::show(&found))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Log(LogCommand::Tail(args)) => {
             asking()?.block_on(log::tail::run(&args))?;
             Ok(ExitCode::SUCCESS)
@@ -110,6 +122,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Drive(DriveCommand::Replace { old, new, server }) => change_drives(&server, Some(&old), &new),
         Command::Drive(DriveCommand::Add { new, server }) => change_drives(&server, None, &new),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cairn", &mut script);
+            std::io::stdout().write_all(&script)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -34,8 +34,8 @@ use crate::cli::NodeArgs;
 use crate::credentials::Credentials;
 use crate::node::cluster_file::ClusterFile;
 use crate::node::config::{NodeConfig, Patience, Role};
-use crate::say;
 use crate::ties::{GOSSIP_EVERY, Hearing};
+use crate::{metrics, say};
 
 /// How long an address may stay in use, and how often that is looked at.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(5);
@@ -68,6 +68,13 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
         None => None,
     };
     let s3 = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let measured = match config.metrics {
+        Some(address) => {
+            let bound = bind(address).await;
+            Some(bound.with_context(|| format!("cannot tell metrics on {address}"))?)
+        }
+        None => None,
+    };
     let parts = Parts {
         files: Arc::new(RealFiles),
         overlays: overlays(&config)?,
@@ -96,6 +103,7 @@ pub async fn run(args: NodeArgs) -> anyhow::Result<()> {
         _ = terminate.recv() => Ok(()),
         ended = input => ended.context("standard input"),
         failure = assembly.failed() => Err(failure.into()),
+        never = metrics::listener::told(measured, assembly.metrics()) => match never {},
     };
     if let Some(serving) = serving {
         let cut = serving.stop().await;

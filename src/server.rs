@@ -32,7 +32,7 @@ pub async fn run(args: ServerArgs) -> anyhow::Result<()> {
     let files = RealFiles::shared();
     // Everything that can be refused is refused before anything is made: first the directories, then the address.
     let found = directories::look(&*files, &config.drives, args.form)?;
-    let place = Place::take(config.listen, &config.state).await?;
+    let place = Place::take(config.listen, config.metrics, &config.state).await?;
     place.make_directory()?;
     let parts = Parts {
         files,

@@ -208,6 +208,9 @@ impl S3Access for Access {
             judge_overrides(cx.uri())?;
         }
         let shape = guard::judge(&operation, cx.uri(), cx.headers())?;
+        if let Some(watch) = cx.extensions_mut().get::<Arc<BodyWatch>>() {
+            watch.belongs_to(shape.name);
+        }
         let peer = cx.extensions_mut().get::<Peer>().map(|peer| peer.0);
         let now = self.clock.wall();
         let (uri, headers) = (cx.uri(), cx.headers());

@@ -13,8 +13,9 @@ use s3s::route::S3Route;
 use s3s::{Body, S3Request, S3Response, S3Result, s3_error};
 
 use crate::auth::AccessKeys;
-use crate::body::BodyFault;
+use crate::body::{BodyFault, BodyWatch};
 use crate::host::Hosts;
+use crate::traffic;
 
 pub use self::users::Users;
 
@@ -60,6 +61,9 @@ impl S3Route for AdminRoute {
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        if let Some(watch) = request.extensions.get::<Arc<BodyWatch>>() {
+            watch.belongs_to(traffic::ADMINISTRATION);
+        }
         let denied = || s3_error!(AccessDenied);
         let credentials = request.credentials.as_ref().ok_or_else(denied)?;
         cairn_metadata::authorship::sign(&credentials.access_key);

@@ -9,7 +9,7 @@
 //! through the [`BodyWatch`] that both hold.
 
 use core::pin::Pin;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use std::error::Error;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -144,6 +144,10 @@ pub struct BodyWatch {
     ended: AtomicBool,
     /// The memory of a body that is kept whole, for as long as its request lives.
     memory: OnceLock<Reservation>,
+    /// How many bytes were read.
+    received: AtomicU64,
+    /// What S3 calls the operation, once that is known.
+    operation: OnceLock<&'static str>,
 }
 
 #[derive(Debug)]
@@ -164,6 +168,22 @@ impl BodyWatch {
     pub fn hold(&self, memory: Reservation) {
         let held = self.memory.set(memory);
         assert!(held.is_ok(), "a request reserves memory for its body once");
+    }
+
+    /// Says which operation it is that the body belongs to. The first one stays: what is answered by way of a second one was
+    /// asked for under the first's name.
+    pub fn belongs_to(&self, operation: &'static str) {
+        let _first = self.operation.set(operation);
+    }
+
+    /// The operation, where the request came so far that it is known.
+    pub fn operation(&self) -> Option<&'static str> {
+        self.operation.get().copied()
+    }
+
+    /// How many bytes were read.
+    pub fn received_bytes(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// There is nothing more to read.
@@ -246,6 +266,7 @@ impl<B: Body<Data = Bytes>> WatchedBody<B> {
 
     fn take_in(&mut self, data: &Bytes) -> Result<(), BodyFault> {
         self.received += data.len() as u64;
+        self.watch.received.store(self.received, Ordering::Relaxed);
         if self.declared.is_some_and(|declared| self.received > declared) {
             return Err(BodyFault::Overlong);
         }

@@ -30,6 +30,7 @@ use crate::request_id::RequestIds;
 use crate::seal::SecretSealer;
 use crate::server;
 use crate::service::{RequestBody, Service};
+use crate::traffic::Traffic;
 use cairn_placement::Stripes;
 
 /// The longest XML body that s3s keeps. The guards' bounds are tighter; this is the last line.
@@ -181,6 +182,7 @@ impl Gateway {
             client,
             clock,
             hosts,
+            traffic: Traffic::default(),
         };
         let service = Arc::new(service);
         Ok(Self { service, shutdown_grace: config.shutdown_grace })
@@ -189,6 +191,16 @@ impl Gateway {
     /// Answers one request without a connection: for simulations.
     pub async fn answer<B: RequestBody>(&self, request: http::Request<B>) -> s3s::HttpResponse {
         self.service.answer(request).await
+    }
+
+    /// What passed through it, counted.
+    pub fn traffic(&self) -> &Traffic {
+        &self.service.traffic
+    }
+
+    /// Whether requests can be answered, and if not, why.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.service.ready().await
     }
 
     /// Serves connections until `shutdown` is done; running requests may finish within the configured time. Says how many

@@ -21,6 +21,7 @@
 //! - [`budget`]: memory, reserved whole before it is used
 //! - [`object`], [`bucket`], [`acl`]: the operations; [`tags`] belong to both
 //! - [`outcome`]: one operation, proposed and answered
+//! - [`traffic`]: what passes through, counted
 //! - [`names`]: between S3's words and ours
 //! - [`admin`]: the way to the administration, behind the same signatures
 //!
@@ -58,6 +59,7 @@ pub mod server;
 pub mod service;
 pub mod signature_v2;
 pub mod tags;
+pub mod traffic;
 
 pub use admin::{ADMIN_PREFIX, AdminApi};
 pub use gateway::{ConfigError, Gateway, GatewayConfig, Surroundings};

@@ -29,6 +29,7 @@ use crate::form;
 use crate::host::Hosts;
 use crate::request_id::RequestIds;
 use crate::signature_v2::Carried;
+use crate::traffic::{self, Answered, Traffic};
 
 /// How long a body may stand still.
 const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
@@ -57,6 +58,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// Which hosts name buckets.
     pub hosts: Hosts,
+    /// Counts requests.
+    pub traffic: Traffic,
 }
 
 /// A body as requests bring it.
@@ -76,6 +79,12 @@ struct Remembered {
     path: String,
 }
 
+/// The length of an answer's body, as it says itself.
+fn declared_bytes(answer: &HttpResponse) -> u64 {
+    let said = answer.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    said.unwrap_or_else(|| http_body::Body::size_hint(answer.body()).lower())
+}
+
 /// Has a request answered by s3s, whatever comes of it.
 pub async fn call(s3: &S3Service, request: Request<Body>) -> HttpResponse {
     match s3.call(request).await {
@@ -88,6 +97,14 @@ pub async fn call(s3: &S3Service, request: Request<Body>) -> HttpResponse {
             }
         },
     }
+}
+
+/// A short answer for people and probes.
+fn in_words(status: StatusCode, text: String) -> HttpResponse {
+    let mut answer = HttpResponse::new(Body::from(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
 }
 
 impl Service {
@@ -113,12 +130,17 @@ impl Service {
 
     async fn answer_watched(&self, request: Request<Body>, watch: Arc<BodyWatch>) -> HttpResponse {
         let (id, begun) = (self.ids.next(), self.clock.elapsed());
+        let _under_way = self.traffic.begin();
         let remembered = Remembered { method: request.method().clone(), path: request.uri().path().to_owned() };
         let keeps_connections = request.version() < Version::HTTP_2;
         let page = cors::Asked::of(self, request.method(), request.uri(), request.headers());
         let mut answered = match self.health(&request).await {
-            Some(answer) => answer,
+            Some(answer) => {
+                watch.belongs_to(traffic::HEALTH);
+                answer
+            }
             None if *request.method() == Method::OPTIONS => {
+                watch.belongs_to(traffic::PREFLIGHT);
                 cors::preflight(self, request.uri(), request.headers()).await.unwrap_or_else(answer::of_error)
             }
             None => self.s3(request, &watch).await,
@@ -134,13 +156,22 @@ impl Service {
             // connection that is being closed.
             answered.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        let took = self.clock.elapsed().since(begun);
+        self.traffic.answered(Answered {
+            operation: watch.operation(),
+            status: answered.status().as_u16(),
+            took,
+            received_bytes: watch.received_bytes(),
+            sent_bytes: declared_bytes(&answered),
+        });
         // Neither the query nor a header: a presigned URL's signature must not reach a log.
         tracing::debug!(
             request = %id,
             method = %remembered.method,
             path = remembered.path,
+            operation = watch.operation().unwrap_or_default(),
             status = answered.status().as_u16(),
-            micros = self.clock.elapsed().since(begun).as_micros() as u64,
+            micros = took.as_micros() as u64,
             "answered"
         );
         answered
@@ -193,16 +224,22 @@ impl Service {
         if signed || object || !matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
         }
-        let status = match which {
-            "live" => StatusCode::OK,
-            "ready" => match tokio::time::timeout(READY_PATIENCE, self.client.read()).await {
-                Ok(Ok(_)) => StatusCode::OK,
-                Ok(Err(_)) | Err(_) => StatusCode::SERVICE_UNAVAILABLE,
-            },
-            _ => return None,
-        };
-        let mut answer = HttpResponse::new(Body::empty());
-        *answer.status_mut() = status;
-        Some(answer)
+        match which {
+            "live" => Some(in_words(StatusCode::OK, "live\n".to_owned())),
+            "ready" => Some(match self.ready().await {
+                Ok(()) => in_words(StatusCode::OK, "ready\n".to_owned()),
+                Err(why) => in_words(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether requests can be answered: whether the metadata can be read, as of now. Says why not.
+    pub async fn ready(&self) -> Result<(), String> {
+        match tokio::time::timeout(READY_PATIENCE, self.client.read()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("the metadata cannot be read: {error}")),
+            Err(_) => Err(format!("the metadata could not be read within {} s", READY_PATIENCE.as_secs())),
+        }
     }
 }

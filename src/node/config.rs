@@ -74,6 +74,8 @@ pub struct NodeConfig {
     pub seeds: Vec<SocketAddr>,
     /// Where it serves S3; needed for the role `gateway`.
     pub s3: Option<SocketAddr>,
+    /// Where it tells metrics, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// What fails together with it.
     #[serde(default)]
     pub zone: String,

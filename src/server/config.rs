@@ -28,6 +28,7 @@ struct File {
     #[serde(default)]
     drives: Vec<PathBuf>,
     listen: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     state: Option<PathBuf>,
     signature_v2: Option<bool>,
     #[serde(default)]
@@ -41,6 +42,8 @@ pub struct ServerConfig {
     pub drives: Vec<PathBuf>,
     /// Where S3 is served.
     pub listen: SocketAddr,
+    /// Where metrics are told, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Where the root key and the addresses of the process are told to people on this machine. Nothing in it is precious.
     pub state: PathBuf,
     /// Whether signatures of version 2 are accepted.
@@ -92,6 +95,7 @@ impl ServerConfig {
         Ok(Self {
             drives,
             listen: args.listen.or(file.listen).unwrap_or(LISTEN_USUAL),
+            metrics: args.metrics.or(file.metrics),
             state: args.state.clone().or(file.state).unwrap_or_else(|| PathBuf::from(STATE_USUAL)),
             signature_v2: !args.no_signature_v2 && file.signature_v2.unwrap_or(true),
             history: args.history.or(file.history),
@@ -137,7 +141,7 @@ mod tests {
         let path = home.path().join("server.toml");
         std::fs::write(
             &path,
-            "drives = ['a', '/b']\nlisten = '0.0.0.0:80'\nsignature_v2 = false\n[history]\ndays = 30\n",
+            "drives = ['a', '/b']\nlisten = '0.0.0.0:80'\nmetrics = '127.0.0.1:81'\nsignature_v2 = false\n[history]\ndays = 30\n",
         )
         .unwrap();
         let file = path.to_str().unwrap();
@@ -145,6 +149,7 @@ mod tests {
         assert_eq!(from_file.drives, [home.path().join("a"), PathBuf::from("/b")]);
         assert_eq!((from_file.listen.port(), from_file.signature_v2), (80, false));
         assert_eq!(from_file.state, Path::new(STATE_USUAL));
+        assert_eq!(from_file.metrics.map(|metrics| metrics.port()), Some(81));
         let mixed =
             settled(&["/c", "--config", file, "--listen", "127.0.0.1:9", "--state", "s", "--history-mib", "64"])
                 .unwrap();
@@ -153,6 +158,7 @@ mod tests {
         assert_eq!(from_file.history, History { days: Some(30), mib: None });
         assert_eq!(mixed.history, History { days: Some(30), mib: Some(64) });
         assert_eq!(settled(&["/c"]).unwrap().listen, LISTEN_USUAL);
+        assert_eq!(settled(&["/c"]).unwrap().metrics, None, "nobody listens unless told to");
     }
 
     #[test]

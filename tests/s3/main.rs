@@ -5,6 +5,7 @@
 mod boto3;
 mod command_line;
 mod load;
+mod metrics;
 mod model;
 mod other_clients;
 mod rust_sdk;

@@ -259,6 +259,7 @@ fn write_config(place: &NodePlace, inside: &[SocketAddr], (signature_v2, history
         listen: inside[usize::from(place.number) - 1],
         seeds: inside.to_vec(),
         s3: Some(place.s3),
+        metrics: None,
         zone: String::new(),
         roles: Role::ALL.into(),
         signature_v2,

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use cairn::credentials::Credentials;
@@ -83,7 +83,7 @@ impl Launch {
             for line in lines.map_while(Result::ok) {
                 if let Some(at) = line.find("http://") {
                     let endpoint = line[at..].split_whitespace().next().unwrap_or_default().to_owned();
-                    // Only the first address is waited for; later lines have no listener, and need none.
+                    // The first address is waited for, others only by who wants them; nobody has to hear.
                     drop(sender.send(endpoint));
                 }
             }
@@ -91,11 +91,13 @@ impl Launch {
         let mut server = Server {
             child,
             endpoint: String::new(),
+            addresses: Mutex::new(receiver),
             launch: self.clone(),
             started: Instant::now(),
             took: Duration::ZERO,
         };
-        match receiver.recv_timeout(START_PATIENCE) {
+        let first = server.next_address(START_PATIENCE);
+        match first {
             Ok(endpoint) => server.endpoint = endpoint,
             Err(error) => panic!("the server did not come up: {error}; it ended with {:?}", server.child.try_wait()),
         }
@@ -115,6 +117,8 @@ impl Launch {
 pub struct Server {
     child: Child,
     endpoint: String,
+    /// The addresses that it prints, as they come.
+    addresses: Mutex<mpsc::Receiver<String>>,
     launch: Launch,
     started: Instant,
     took: Duration,
@@ -124,6 +128,15 @@ impl Server {
     /// Where it serves S3.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    fn next_address(&self, patience: Duration) -> Result<String, mpsc::RecvTimeoutError> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
+    }
+
+    /// Where it tells metrics, if it was started so. To be asked once.
+    pub fn metrics(&self) -> String {
+        self.next_address(STOP_PATIENCE).expect("the address of the metrics is printed behind the endpoint")
     }
 
     /// Its directory.
