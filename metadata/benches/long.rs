@@ -202,7 +202,7 @@ impl Long<'_> {
     }
 }
 
-/// Takes apart what is retiring, as the repair daemon does: uploads before manifests, eight pages at a time.
+/// Takes apart what is retiring, as the repair daemon does: uploads before manifests, one page at a time.
 async fn retire(client: &Client) -> u64 {
     let mut taken = 0;
     loop {
@@ -210,7 +210,7 @@ async fn retire(client: &Client) -> u64 {
         if steps.is_empty() {
             return taken;
         }
-        for some in steps.chunks(8) {
+        for some in steps.chunks(1) {
             let outcomes = client.propose(some.to_vec()).await.expect("an answer");
             taken += outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Done)).count() as u64;
         }

@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub cut: CutPolicy,
     /// How much of the log is kept behind the newest run.
     pub history: HistoryPolicy,
+    /// How often all runs are read back, to find copies that have rotted.
+    pub scrub_every: Duration,
     /// How sessions are kept alive.
     pub sessions: SessionPolicy,
     /// Raft's timers.
@@ -60,6 +62,7 @@ impl NodeConfig {
             piece_bytes: MIB as usize,
             cut: CutPolicy::default(),
             history: HistoryPolicy::default(),
+            scrub_every: Duration::from_secs(24 * 3600),
             sessions: SessionPolicy::default(),
             timers: RaftTimers::default(),
             deadline: Duration::from_secs(10),

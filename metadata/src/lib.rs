@@ -20,6 +20,7 @@
 //! - `raft`: the one room that knows openraft: its log store, its state machine, its network, what is kept as bytes
 //! - `applier`, `applied`: one entry after the other becomes rows; what else is known at an index
 //! - [`MetadataNode::read_log`] (`reading`): the log itself, for people; `refusals`: what of it had no effect; [`authorship`]: who asked
+//! - `scrubbing`: reads runs back, now and then; `suspicion`: what a process leaves that could not read its rows
 //! - `runs`: when a run is cut, and in which order things are said and removed; `history`: what is kept of the log
 //! - `witnesses`: what the leader asks all members: the versions that they know, what their clocks say; `calendar`: what it makes of these
 //! - `housekeeping`, `expiry`: the end of sessions whose process is gone
@@ -62,8 +63,10 @@ mod reading;
 mod receiving;
 mod refusals;
 mod runs;
+mod scrubbing;
 mod session;
 mod status;
+mod suspicion;
 mod tasks;
 mod view;
 mod wire;

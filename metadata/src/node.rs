@@ -28,7 +28,9 @@ use crate::propose::{Gatherer, Proposer, gather};
 use crate::raft::{AppliedState, Installer, Kept, Mark, NewestMark, OpenError, Parts, Raft, RaftStartError};
 use crate::receiving::{Receiver, answer_offer, answer_piece};
 use crate::runs::{Keeper, KeeperReport};
+use crate::scrubbing::Scrubber;
 use crate::status::MetadataStatus;
+use crate::suspicion::Suspicion;
 use crate::tasks::Tasks;
 use crate::view::RowsAt;
 use crate::witnesses::{self, ask_members};
@@ -118,7 +120,15 @@ impl MetadataNode {
         }
         let config = Arc::new(config);
         let mark = recovered.mark.as_ref().map(|payload| Mark::from_bytes(payload)).transpose()?;
+        let suspicion = Suspicion::new(rows.files.clone(), config.run_directories.clone());
         let rows = open_rows(rows, mark.as_ref(), &config)?;
+        if suspicion.is_there() {
+            // The process before could not read something. What it was is found here, and not in the midst of an entry.
+            let all = rows.clone();
+            let read = config.work.run(move || all.read_whole()).await;
+            read.map_err(|error| StartError::Rows(error.into()))?;
+            suspicion.lift();
+        }
         let state = mark.as_ref().map_or_else(AppliedState::default, |mark| mark.applied.clone());
         let entries = entries_of(&RowsAt(rows.view()), &config).map_err(|error| StartError::Rows(error.into()))?;
         if entries > config.function {
@@ -126,7 +136,7 @@ impl MetadataNode {
             return Err(StartError::Stopped(too_new(index, entries, config.function)));
         }
         let applied = Arc::new(Applied::new(state, config.cut, entries));
-        let (failure, tasks, newest) = (Failure::default(), Tasks::new(), NewestMark::new(mark));
+        let (failure, tasks, newest) = (Failure::noting(suspicion), Tasks::new(), NewestMark::new(mark));
         let turn = Arc::new(tokio::sync::Mutex::new(()));
         let installer = Installer {
             config: config.clone(),
@@ -185,6 +195,15 @@ impl MetadataNode {
         };
         let report = keeper.report.clone();
         tasks.spawn(keeper.run());
+        let scrubber = Scrubber {
+            config: config.clone(),
+            rows: rows.clone(),
+            raft: raft.clone(),
+            failure: failure.clone(),
+            report: report.clone(),
+            stopping: tasks.stopping(),
+        };
+        tasks.spawn(scrubber.run());
         let (swept_sender, swept) = follow(false);
         let inner = Arc::new(Inner {
             config,

@@ -76,12 +76,20 @@ impl From<RowsError> for KeepError {
 #[derive(Debug, Default)]
 pub(crate) struct KeeperReport {
     last_error: Mutex<Option<String>>,
+    /// What reading back has found that no copy has.
+    damage: Mutex<Option<String>>,
 }
 
 impl KeeperReport {
     /// What went wrong the last time, if it has not succeeded since.
     pub(crate) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let of = |error: &Mutex<Option<String>>| error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        of(&self.damage).or_else(|| of(&self.last_error))
+    }
+
+    /// What the last round of reading back has found that could not be mended.
+    pub(crate) fn set_damage(&self, damage: Option<String>) {
+        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = damage;
     }
 
     fn set(&self, error: Option<String>) {

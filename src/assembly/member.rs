@@ -215,8 +215,10 @@ async fn follow(
         };
         let core = match Core::start(parts, rooms, seat, Orders::default()).await {
             Ok(core) => core,
-            Err(error) if is_forgotten(&error) => {
-                tracing::warn!(member = membership.member, "the log of this node is lost: it joins under another id");
+            // Others have what is lost here. Only once a majority of them has given this node another id is the old log thrown away.
+            Err(error) if is_forgotten(&error) || rows_are_lost(&error) => {
+                let (member, why) = (membership.member, format!("{error:#}"));
+                tracing::warn!(member, why, "log or rows of this node are lost: it asks the others for another id");
                 let member = ask_until_told(ties, &question).await?;
                 membership = part.join(rooms, member)?;
                 continue;
@@ -248,9 +250,23 @@ async fn follow(
 fn is_forgotten(error: &anyhow::Error) -> bool {
     let lost = |cause: &(dyn std::error::Error + 'static)| {
         matches!(cause.downcast_ref(), Some(StartError::Forgotten { .. }))
-            || matches!(cause.downcast_ref(), Some(OpLogError::Refused { refusal: Refusal::LogLost { .. }, .. }))
+            || matches!(cause.downcast_ref(), Some(OpLogError::Refused { refusal, .. }) if is_lost(refusal))
     };
     error.chain().any(lost)
+}
+
+/// Whether a log that is refused so is lost for good: it is gone, or damaged on all drives, and no drive is missing that may have it.
+fn is_lost(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::LogLost { .. } => true,
+        Refusal::Hole { missing, .. } | Refusal::Damaged { missing, .. } => missing.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether the rows cannot be read from any copy that this node has.
+fn rows_are_lost(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(StartError::Rows(_))))
 }
 
 /// Which id the node starts under.

@@ -158,5 +158,10 @@ async fn one_order_explains_what_clients_saw() {
     if let Err(violation) = stage.history.check() {
         panic!("{violation}");
     }
+    // Whatever was refused, repeated and left unknown: every count is what there is, and every chunk that is named is there.
+    let redundant = |status: &serde_json::Value| status["fully_redundant"] == true;
+    cluster.wait_until("everything is redundant", Duration::from_secs(120), redundant);
+    let (report, code) = tokio::task::block_in_place(|| cluster.ask(&["audit", "--physical", "--json"]));
+    assert_eq!(code, 0, "{report}");
     assert!(cluster.stop().success());
 }

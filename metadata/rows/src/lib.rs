@@ -18,6 +18,7 @@
 //! - [`Rows`] (`rows`): open, apply, view; `cut`, `merge` and `retire` add the maintenance to it, `receive` the way of a run
 //!   from one voter to another
 //! - [`View`], [`Cursor`] (`view`): reading; `merged`: several sources as one
+//! - [`Scrub`] (`scrub`): reading runs back
 //! - [`run`]: the file: its format, its writer (with the order in which bytes become durable), its readers, the block cache
 //! - [`overlay`]: the trait, in sled and in memory; `generation`: one overlay with its tally and its filter
 //! - [`merge_plan`]: which runs to merge, a pure decision
@@ -49,6 +50,7 @@ mod merged;
 mod receive;
 mod retire;
 mod rows;
+mod scrub;
 mod tally;
 mod view;
 
@@ -66,5 +68,6 @@ pub use rows::{Rows, RowsOptions, RowsStats};
 pub use run::cache::CACHE_BYTES_DEFAULT;
 pub use run::copies::Damage;
 pub use run_set::{RunId, RunRef, RunSet};
+pub use scrub::Scrub;
 pub use tally::Tally;
 pub use view::{Cursor, View};

@@ -14,6 +14,7 @@ use crate::run::copies::Copy;
 use crate::run::format::RunRefusal;
 use crate::run::reader::{Run, open_copy};
 use crate::run_set::{RunId, RunSet};
+use crate::scrub::readable;
 
 /// What was removed, and where that was not possible.
 #[derive(Debug, Default)]
@@ -97,6 +98,8 @@ impl Rows {
         let files = &self.shared.options.files;
         let mut mended = Mended::default();
         let mut copies = Vec::with_capacity(directories.len());
+        // A bad copy goes only where a whole one can be written in its place.
+        let mut known_readable = false;
         for directory in directories {
             let path = directory.join(run.name().id.file_name());
             match check_whole(files.as_ref(), &path, run) {
@@ -105,6 +108,10 @@ impl Rows {
                     copies.push(copy);
                 }
                 Err(bad) => {
+                    if !known_readable {
+                        readable(run)?;
+                        known_readable = true;
+                    }
                     tracing::info!(run = %run.name().id, copy = %bad, "a copy of a run is written anew");
                     copies.push(rewrite(files, directory, &bad, run)?);
                     mended.written.push(path);

@@ -420,3 +420,39 @@ fn a_view_outlives_the_files_that_it_reads() {
     assert_eq!(rest, 600);
     let _: &FaultyFiles = &machine.files;
 }
+
+#[test]
+fn reading_back_finds_a_copy_that_nobody_has_read() {
+    let (machine, rows, set) = with_a_run(12);
+    let run = set.runs()[0].id;
+    let read_back = || {
+        let mut scrub = rows.begin_scrub(run).unwrap();
+        while !scrub.step(1)? {}
+        Ok::<(), RowsError>(())
+    };
+    read_back().unwrap();
+    machine.files.flip_bit(&path_of(&set, 2), 5000, 3).unwrap();
+    assert_exact(&machine, &rows.view());
+    assert!(rows.take_damage().is_empty(), "reads go to the first copy");
+    let error = read_back().unwrap_err();
+    assert!(matches!(&error, RowsError::ReadBack(bad) if bad.path == path_of(&set, 2)), "{error}");
+    rows.read_whole().unwrap();
+    assert_eq!(rows.mend(run, &directories()).unwrap().written, [path_of(&set, 2)]);
+    read_back().unwrap();
+}
+
+#[test]
+fn a_bad_copy_stays_where_no_whole_one_can_take_its_place() {
+    let (machine, rows, set) = with_a_run(13);
+    for drive in 0..3 {
+        machine.files.flip_bit(&path_of(&set, drive), 5000 + drive as u64, 0).unwrap();
+    }
+    assert!(matches!(rows.read_whole(), Err(RowsError::BlockUnavailable { block: 1, .. })));
+    let error = rows.mend(set.runs()[0].id, &directories()).unwrap_err();
+    assert!(matches!(error, RowsError::BlockUnavailable { block: 1, .. }), "{error}");
+    let rows = machine.open(&set).unwrap();
+    assert_eq!(rows.view().get(b"a000000").unwrap().unwrap().len(), 101, "other blocks are served from all copies");
+    for directory in directories() {
+        assert_eq!(run_files(&machine, &directory).len(), 1);
+    }
+}

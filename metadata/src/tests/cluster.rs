@@ -169,6 +169,8 @@ pub(super) struct Cluster {
     pub(super) history_bytes: u64,
     /// Which release runs on machines that are added.
     pub(super) function: u8,
+    /// How often runs are read back.
+    pub(super) scrub_every: Duration,
     forgetful: bool,
     entropy: Arc<SeededEntropy>,
 }
@@ -193,6 +195,7 @@ impl Cluster {
             machines: Vec::new(),
             history_bytes: 1 << 30,
             function: FUNCTION_VERSION,
+            scrub_every: Duration::from_secs(24 * 3600),
             forgetful: false,
             entropy: SeededEntropy::new(seed),
         };
@@ -218,7 +221,7 @@ impl Cluster {
     /// Starts the node of a machine. It may not be ready.
     pub(super) async fn start(&mut self, number: usize) -> Result<MetadataNode, StartError> {
         let node = node_id(number);
-        let (history_bytes, forgetful) = (self.history_bytes, self.forgetful);
+        let (history_bytes, forgetful, scrub_every) = (self.history_bytes, self.forgetful, self.scrub_every);
         let machine = &mut self.machines[number];
         assert!(machine.running.is_none(), "machine {number} runs");
         machine.lives += 1;
@@ -247,6 +250,7 @@ impl Cluster {
         config.deadline = Duration::from_secs(5);
         config.piece_bytes = 1;
         config.function = machine.function;
+        config.scrub_every = scrub_every;
         let started = MetadataNode::start(config, log, recovered, rows, clock, entropy).await?;
         machine.running = Some(started.clone());
         self.net.0.lock().unwrap().nodes.insert(node, started.clone());

@@ -5,10 +5,12 @@ use std::time::Duration;
 use cairn_core::{DriveId, Geometry, StripeId, StripeShape};
 use cairn_journal::files::Files;
 use cairn_journal::files::faulty::Operation as Disk;
+use cairn_machine::rows::session::SessionKind;
 use cairn_machine::rows::stripe::PlacedChunk;
 use cairn_machine::{Operation, Outcome, due_until};
 
-use super::world::{DRIVES, World, at, dir, gateway, until, value_of, write};
+use super::cluster::Cluster;
+use super::world::{DRIVES, World, at, dir, gateway, until, value_of, within, write};
 use crate::{Client, CutPolicy, HistoryPolicy, NodeFailure, ProposeError, StartError};
 
 async fn fill(client: &Client, from: u64, to: u64) {
@@ -175,5 +177,73 @@ fn rows_that_cannot_be_read_stop_the_node() {
             }
         };
         assert!(matches!(failure, NodeFailure::Rows { .. }), "{failure}");
+    });
+    // From here on it is said at the start, before anything is believed.
+    world.live(async |world| {
+        let error = world.start().await.err().unwrap();
+        assert!(matches!(error, StartError::Rows(_)), "{error}");
+    });
+}
+
+#[test]
+fn a_copy_that_rots_while_nobody_reads_it_is_found_and_written_again() {
+    let mut world = World::new(46);
+    world.config.scrub_every = Duration::from_secs(3600);
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        fill(&client, 0, 200).await;
+        until(46, &node, "a run", |status| status.run_index.0 > 0).await;
+        let files = world.files.shared();
+        let runs = dir(1).join("runs");
+        let path = runs.join(&files.list(&runs).unwrap()[0].name);
+        let bytes = || {
+            let file = files.open(&path).unwrap();
+            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            bytes
+        };
+        let before = bytes();
+        world.files.flip_bit(&path, 4300, 3).unwrap();
+        assert_ne!(bytes(), before);
+        // The first round begins a minute after the start; before the next run takes this one's place.
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        assert_eq!(bytes(), before);
+        assert_eq!(node.status().run_error, None);
+        assert!(node.status().failure.is_none());
+    });
+}
+
+#[test]
+fn one_nodes_rotten_runs_are_replaced_by_what_the_others_have() {
+    Cluster::run(48, async |cluster| {
+        (cluster.history_bytes, cluster.scrub_every) = (0, Duration::from_secs(600));
+        let client = cluster.form(3).await;
+        fill(&client, 0, 400).await;
+        let away = (1 + cluster.leader().await) % 3;
+        let client = cluster.node((away + 1) % 3).client(SessionKind::Gateway).await.unwrap();
+        until(48, &cluster.node(away), "a run", |status| status.run_index.0 > 0).await;
+        let files = cluster.machines[away].files.shared();
+        for drive in 0..3 {
+            let runs = dir(drive).join("runs");
+            for run in files.list(&runs).unwrap() {
+                cluster.machines[away].files.flip_bit(&runs.join(&run.name), 4300, 3).unwrap();
+            }
+        }
+        // Nobody asks it for the row that is gone; it finds out by itself, and stops rather than go on with a hole.
+        let failure = within(48, "what it finds", cluster.node(away).failed()).await;
+        assert!(matches!(failure, NodeFailure::Rows { .. }), "{failure}");
+        cluster.kill(away).await;
+        client.propose(vec![write("last", 1000)]).await.unwrap();
+        match cluster.start(away).await {
+            Err(StartError::Rows(error)) => assert!(error.to_string().contains("block"), "{error}"),
+            other => panic!("{:?}", other.map(|node| node.status())),
+        }
+        // Once the others have given it another id, and not before, its old log and its runs go.
+        cluster.wipe(away);
+        cluster.rejoin(&client, away).await;
+        client.seat(cluster.machines[away].member).await.unwrap();
+        let there = cluster.node(away).client(SessionKind::Gateway).await.unwrap();
+        assert_eq!(value_of(&there.read().await.unwrap(), "last"), Some(1000));
     });
 }
