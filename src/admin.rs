@@ -198,7 +198,12 @@ impl Admin {
             metadata,
             nodes,
         };
-        status::gather(&view, &sources).map_err(|error| error.to_string())
+        let mut status = status::gather(&view, &sources).map_err(|error| error.to_string())?;
+        if let Some(covered) = self.client.covered() {
+            status.fully_redundant = false;
+            status.reasons.insert(0, covered.to_string());
+        }
+        Ok(status)
     }
 }
 

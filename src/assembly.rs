@@ -100,7 +100,7 @@ pub struct Beginning {
 pub struct Assembly {
     core: Core,
     own: OwnDrives,
-    keeping: Keeping,
+    keeping: Option<Keeping>,
     ties: Option<Ties>,
     repair: Option<RepairDaemon>,
     client: Client,
@@ -193,8 +193,9 @@ impl Assembly {
         rooms.mark_formed()?;
         let log_drives = log_drives(&parts, &rooms, &core, &client, None);
         let mut notices = changes.notices;
-        if let Err(error) = log_drives.settle().await {
-            notices.push(error.to_string());
+        match core.node.covered() {
+            Some(covered) => notices.push(format!("reads are served, and {covered}")),
+            None => notices.extend(log_drives.settle().await.err().map(|error| error.to_string())),
         }
         let most = if beginning.orders.accept_loss {
             usize::from(rooms.of())
@@ -220,7 +221,9 @@ impl Assembly {
         let (faults, meter) = (Arc::new(FaultQueue::default()), Meter::default());
         own.start_scrubs(parts, &faults);
         let standings = ties.as_ref().map(Ties::standings);
-        let daemon = match repair {
+        // Where nothing can be written nothing can be mended.
+        let writable = core.node.covered().is_none();
+        let daemon = match repair.filter(|_| writable) {
             Some(config) => {
                 let repairing = RepairParts {
                     client: core.node.client(SessionKind::Repair).await?,
@@ -267,7 +270,7 @@ impl Assembly {
         };
         let gateway = Gateway::new(gateway, surroundings)?;
         let standard = topology::standard(&client).await?;
-        let keeping = Keeping::start(log_drives);
+        let keeping = writable.then(|| Keeping::start(log_drives));
         Ok(Self {
             core,
             own,
@@ -351,7 +354,9 @@ impl Assembly {
     pub async fn stop(self) -> anyhow::Result<()> {
         let Self { core, own, keeping, ties, repair, client, gateway, admin, newcomers, .. } = self;
         drop((gateway, admin));
-        keeping.stop().await;
+        if let Some(keeping) = keeping {
+            keeping.stop().await;
+        }
         let ending = async {
             if let Some(repair) = repair {
                 repair.stop().await;

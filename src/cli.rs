@@ -44,6 +44,14 @@ pub enum Command {
         after_help = "Examples:\n  cairn server --form /srv/disk-1 /srv/disk-2 /srv/disk-3 /srv/disk-4 /srv/disk-5 /srv/disk-6\n  cairn server --config /etc/cairn/server.toml\n  cairn drive replace disk-3 /srv/disk-7    # gives the place of a lost drive to a fresh one"
     )]
     Server(ServerArgs),
+    /// Make the drives of a machine that ran alone the first node of a cluster, with everything that is on them.
+    ///
+    /// The machine must not run. Nothing is copied: its log becomes that of the first voter. Writes cluster.json, which every node
+    /// needs, and node.toml for this one. From then on the drives are started with `cairn node`.
+    #[command(
+        after_help = "Example:\n  cairn init --from-server /srv/disk-1 /srv/disk-2 /srv/disk-3 --listen 10.0.0.1:7000 --s3 10.0.0.1:9000 --out /etc/cairn"
+    )]
+    Init(InitArgs),
     /// Look for what makes the data less safe than it looks: drives that share a device, filesystems that lack something.
     ///
     /// Exit code: 0 when nothing is wrong now (advice is no failure), 3 when something is, 1 when nobody answers.
@@ -206,6 +214,23 @@ pub struct ServerArgs {
     /// How much of the log is kept.
     #[command(flatten)]
     pub history: History,
+}
+
+/// What becomes of a machine's drives.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The directories of the machine's drives, all of them.
+    #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
+    pub from_server: Vec<PathBuf>,
+    /// Where other nodes reach this one.
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: SocketAddr,
+    /// Where it serves S3.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9000")]
+    pub s3: SocketAddr,
+    /// Where the two files are written.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// What is audited.

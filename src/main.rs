@@ -65,6 +65,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
             result.map(|()| ExitCode::SUCCESS)
         }
+        Command::Init(args) => {
+            print!("{}", server::founding::run(&args)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Doctor(args) => {
             let report = doctor::examine(&status(&args)?);
             print(&args, &report, doctor::show(&report))?;

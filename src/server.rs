@@ -2,15 +2,16 @@
 
 pub mod config;
 pub mod directories;
+pub mod founding;
 
 use std::sync::Arc;
 
+use cairn_core::DriveId;
 use cairn_core::clock::SystemClock;
 use cairn_core::entropy::SystemEntropy;
 use cairn_gateway::GatewayConfig;
 use cairn_journal::Shell;
 use cairn_journal::files::real::RealFiles;
-use cairn_metadata::StartError as MetadataStartError;
 use cairn_oplog::{OpLogError, Orders, Refusal};
 use cairn_repair::RepairConfig;
 use cairn_rows::MemoryOverlays;
@@ -52,7 +53,13 @@ pub async fn run(args: ServerArgs) -> anyhow::Result<()> {
     };
     let started = Assembly::alone(parts, rooms, beginning, demanded, RepairConfig::default(), gateway).await;
     let assembly = started.map_err(|error| explain(error, &found))?;
-    let warnings: Vec<String> = found.without.iter().map(in_words).collect();
+    let mut warnings: Vec<String> = found.without.iter().map(in_words).collect();
+    if let Some(covered) = assembly.metadata().covered() {
+        let names = names(&covered.missing);
+        warnings.push(format!(
+            "bring the drives back and start again; or, if they never come back, --without {names} goes on, and loses nothing"
+        ));
+    }
     alone::serve(assembly, place, ending, "directories", &warnings).await
 }
 
@@ -60,27 +67,23 @@ fn in_words(without: &Without) -> String {
     format!("{} {}", without.path.display(), without.why)
 }
 
+fn names(drives: &[DriveId]) -> String {
+    drives.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// What a person can do about a start that too few drives are there for.
 fn explain(error: anyhow::Error, found: &Found) -> anyhow::Error {
-    let refused = error.chain().find_map(|cause| match cause.downcast_ref() {
-        Some(OpLogError::Refused { refusal: Refusal::TooManyMissing { missing, .. }, .. }) => Some((missing, true)),
-        _ => match cause.downcast_ref() {
-            Some(MetadataStartError::ReadOnly { missing }) => Some((missing, false)),
-            _ => None,
-        },
+    let missing = error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(OpLogError::Refused { refusal: Refusal::TooManyMissing { missing, .. }, .. }) => Some(missing),
+        _ => None,
     });
     let mut advice: Vec<String> = found.without.iter().map(in_words).collect();
-    if let Some((missing, lossy)) = refused {
-        let names = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        advice.push(if lossy {
-            format!(
-                "bring the drives back; or, if they never come back, --without {names} --accept-loss goes on with what \
-                 the others hold: changes that only those drives hold are lost, and so are objects with too many of \
-                 their chunks there"
-            )
-        } else {
-            format!("bring the drives back; or, if they never come back, --without {names} goes on, and loses nothing")
-        });
+    if let Some(missing) = missing {
+        advice.push(format!(
+            "bring the drives back; or, if they never come back, --without {} --accept-loss goes on with what the others \
+             hold: changes that only those drives hold are lost, and so are objects with too many of their chunks there",
+            names(missing)
+        ));
     }
     if advice.is_empty() { error } else { anyhow::anyhow!("{error:#}; {}", advice.join("; ")) }
 }

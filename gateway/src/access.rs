@@ -217,6 +217,12 @@ impl S3Access for Access {
         let facts =
             Facts { operation: &operation, uri, headers, identity: &identity, peer, now, tags: None, listed: None };
         let judged = self.authorise(cx, &facts).await?;
+        // Before a byte of the body is read, and not before it is known that the asker may ask.
+        if let Some(covered) = self.client.covered()
+            && !matches!(*cx.method(), http::Method::GET | http::Method::HEAD)
+        {
+            return Err(Fault::ReadOnly(covered.to_string()).into());
+        }
         cx.extensions_mut().insert(identity);
         if let Some(judged) = judged {
             cx.extensions_mut().insert(judged);

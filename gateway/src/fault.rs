@@ -69,6 +69,9 @@ pub enum Fault {
     /// Metadata cannot be asked at the moment.
     #[error("metadata is not available: {0}")]
     Unavailable(String),
+    /// Metadata can be read and not written. The client hears why: only an operator can help.
+    #[error("{0}")]
+    ReadOnly(String),
     /// Too few drives take data for what the profile promises (invariant 9). An operator brings drives back.
     #[error("too few drives take data")]
     TooFewDrives(#[source] Option<WriteStripeError>),
@@ -130,6 +133,7 @@ impl From<ProposeError> for Fault {
             ProposeError::Unavailable(reason) => Self::Unknown(reason),
             ProposeError::Overloaded | ProposeError::SessionEnded(_) => Self::Busy,
             ProposeError::Closed | ProposeError::NotYet { .. } => Self::Unavailable(error.to_string()),
+            ProposeError::ReadOnly(covered) => Self::ReadOnly(covered.to_string()),
             ProposeError::Refused(refusal) => Self::of_refusal(refusal),
             ProposeError::TooLarge { .. } => Self::Refused(Refusal::TooLarge),
         }
@@ -200,6 +204,7 @@ impl From<Fault> for S3Error {
             Fault::Request(error) => error,
             Fault::Busy => s3_error!(SlowDown),
             Fault::Unknown(_) | Fault::Unavailable(_) | Fault::TooFewDrives(_) => s3_error!(ServiceUnavailable),
+            Fault::ReadOnly(why) => s3_error!(ServiceUnavailable, "{why}"),
             Fault::Unreadable(_) => {
                 let mut error = s3_error!(InternalError, "The object cannot be read at the moment.");
                 error.set_status_code(StatusCode::SERVICE_UNAVAILABLE);

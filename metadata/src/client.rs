@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{ProposeError, ReadError};
+use crate::error::{Covered, ProposeError, ReadError};
 use crate::node::Inner as Node;
 use crate::propose::is_ended;
 use crate::session::{Session, WriteTicket};
@@ -46,7 +46,12 @@ impl Drop for Inner {
 
 impl Client {
     pub(crate) async fn begin(node: Arc<Node>, kind: SessionKind) -> Result<Self, ProposeError> {
-        let session = register(&node, kind).await?;
+        // Where nothing can be written a session is known here alone: it commits nothing, and nothing is collected that it reads.
+        let unwritten = node.covered.is_some();
+        let session = match unwritten {
+            true => Session::new(SessionId(node.entropy.next_u64()), kind, node.applied.index()),
+            false => register(&node, kind).await?,
+        };
         let (done, ended) = oneshot::channel();
         let client = Self {
             inner: Arc::new(Inner {
@@ -58,6 +63,9 @@ impl Client {
                 ended: Mutex::new(Some(ended)),
             }),
         };
+        if unwritten {
+            return Ok(client);
+        }
         let renewal = renewal::renew(Arc::downgrade(&client.inner), node.clone(), client.inner.ending.clone());
         node.tasks.spawn(async move {
             renewal.await;
@@ -94,6 +102,11 @@ impl Client {
     /// planners.
     pub fn read_stale(&self) -> View {
         View::open(&self.inner.node.rows, &self.inner.current())
+    }
+
+    /// Why nothing can be proposed, where that is so for as long as the process runs.
+    pub fn covered(&self) -> Option<&Covered> {
+        self.inner.node.covered.as_deref()
     }
 
     /// The session that writes and reads are begun under now. It changes when the log has ended the one before.

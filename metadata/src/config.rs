@@ -22,6 +22,9 @@ pub struct NodeConfig {
     pub standing: Standing,
     /// The way to the other nodes.
     pub peers: Arc<dyn Peers>,
+    /// Whether a log that can only be read is served for reading. Only for a process that is alone: it elects itself without
+    /// a vote that anybody remembers.
+    pub serve_covered: bool,
     /// Where runs may lie: a directory on each of the node's drives, which exist. More than there are copies, so that
     /// another can take the place of one that fails.
     pub run_directories: Vec<PathBuf>,
@@ -57,6 +60,7 @@ impl NodeConfig {
             voter,
             standing: Standing::Founder,
             peers: Arc::new(NoPeers),
+            serve_covered: false,
             run_directories,
             run_copies,
             piece_bytes: MIB as usize,

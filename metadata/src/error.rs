@@ -36,9 +36,26 @@ pub enum ProposeError {
     /// Nothing happened: the node is being closed.
     #[error("the metadata node is being closed")]
     Closed,
+    /// Nothing happened, and nothing will before a start with more drives: the log can only be read. S3: 503.
+    #[error("{0}")]
+    ReadOnly(Covered),
     /// The state machine refused what the client does on its own account: forming, registering a session.
     #[error("refused: {0}")]
     Refused(#[source] Refusal),
+}
+
+/// A log that is whole, and lies on fewer of its drives than an acknowledgement needs: it is read and not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "nothing can be written: what is acknowledged lies on {copies} drives of the operation log, and too few of them are here; \
+     missing are {}",
+    list(missing)
+)]
+pub struct Covered {
+    /// How many drives each part of it lies on.
+    pub copies: usize,
+    /// The drives that are not here.
+    pub missing: Vec<DriveId>,
 }
 
 /// Why there is no view.

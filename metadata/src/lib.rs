@@ -77,7 +77,7 @@ mod tests;
 
 pub use client::Client;
 pub use config::{CutPolicy, HistoryPolicy, NodeConfig, RaftTimers, RunPlaces, SessionPolicy, Standing, Work};
-pub use error::{ChangeError, NodeFailure, ProposeError, ReadError, StartError};
+pub use error::{ChangeError, Covered, NodeFailure, ProposeError, ReadError, StartError};
 pub use node::MetadataNode;
 pub use peers::{NoPeers, PeerCall, PeerError, Peers};
 pub use raft::{FormatError, MemberStatus};

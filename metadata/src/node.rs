@@ -18,7 +18,7 @@ use crate::applier::{Applier, entries_of, too_new};
 use crate::calendar::Calendar;
 use crate::client::Client;
 use crate::config::{NodeConfig, RunPlaces, Standing};
-use crate::error::{ChangeError, NodeFailure, ProposeError, StartError};
+use crate::error::{ChangeError, Covered, NodeFailure, ProposeError, StartError};
 use crate::failure::Failure;
 use crate::follow::{self, follow};
 use crate::housekeeping::{keep_house, sweep_until_done};
@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     /// The sessions that this process has begun, whatever became of them: 8 bytes for each start of a client.
     own_sessions: Mutex<BTreeSet<SessionId>>,
     swept: follow::Receiver<bool>,
+    /// Why nothing can be written, where that is so.
+    pub(crate) covered: Option<Arc<Covered>>,
 }
 
 impl Inner {
@@ -111,7 +113,11 @@ impl MetadataNode {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StartError> {
         config.check();
-        if recovered.report.read_only {
+        let covered = recovered.report.read_only.then(|| {
+            let copies = recovered.report.epoch.quorum.copies_len();
+            Arc::new(Covered { copies, missing: recovered.report.missing.clone() })
+        });
+        if covered.is_some() && !config.serve_covered {
             return Err(StartError::ReadOnly { missing: recovered.report.missing });
         }
         let empty = recovered.vote.is_none() && recovered.last_index.is_none() && recovered.mark.is_none();
@@ -156,6 +162,7 @@ impl MetadataNode {
             failure: failure.clone(),
             entropy: &*entropy,
             tasks: &tasks,
+            forgetful: covered.is_some(),
         };
         let raft = Raft::start(parts).await.map_err(|error| start_error(error, &failure))?;
         let leader = LeaderWay {
@@ -164,7 +171,7 @@ impl MetadataNode {
             entropy: entropy.clone(),
             deadline: config.deadline,
         };
-        let (proposer, queue) = Proposer::new(leader.clone());
+        let (proposer, queue) = Proposer::new(leader.clone(), covered.clone());
         let stopping = tasks.stopping();
         let calendar = Arc::new(Mutex::new(Calendar::default()));
         let gatherer = Gatherer {
@@ -194,7 +201,6 @@ impl MetadataNode {
             turn,
         };
         let report = keeper.report.clone();
-        tasks.spawn(keeper.run());
         let scrubber = Scrubber {
             config: config.clone(),
             rows: rows.clone(),
@@ -203,8 +209,12 @@ impl MetadataNode {
             report: report.clone(),
             stopping: tasks.stopping(),
         };
-        tasks.spawn(scrubber.run());
-        let (swept_sender, swept) = follow(false);
+        // Where nothing can be written there is nothing to keep, and sessions that were left over stay so.
+        let (swept_sender, swept) = follow(covered.is_some());
+        if covered.is_none() {
+            tasks.spawn(keeper.run());
+            tasks.spawn(scrubber.run());
+        }
         let inner = Arc::new(Inner {
             config,
             raft,
@@ -224,10 +234,13 @@ impl MetadataNode {
             run_places,
             own_sessions: Mutex::default(),
             swept,
+            covered,
         });
-        tasks.spawn(sweep_until_done(inner.clone(), swept_sender));
-        tasks.spawn(keep_house(inner.clone()));
-        tasks.spawn(ask_members(inner.clone()));
+        if inner.covered.is_none() {
+            tasks.spawn(sweep_until_done(inner.clone(), swept_sender));
+            tasks.spawn(keep_house(inner.clone()));
+            tasks.spawn(ask_members(inner.clone()));
+        }
         Ok(Self { inner })
     }
 
@@ -288,6 +301,11 @@ impl MetadataNode {
     /// Begins a session, which is renewed in the background for as long as the client lives.
     pub fn client(&self, kind: SessionKind) -> BoxFuture<'_, Result<Client, ProposeError>> {
         Box::pin(async move { Client::begin(self.inner.clone(), kind).await })
+    }
+
+    /// Why nothing can be written, where that is so: it serves reads, and a start with more drives is the way on.
+    pub fn covered(&self) -> Option<&Covered> {
+        self.inner.covered.as_deref()
     }
 
     /// Runs lie elsewhere from now on: what is there is copied in the background.

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::applied::Applied;
 use crate::calendar::Calendar;
 use crate::config::NodeConfig;
-use crate::error::ProposeError;
+use crate::error::{Covered, ProposeError};
 use crate::leader::{Lead, LeaderWay, Pause};
 use crate::peers::PeerError;
 use crate::raft::WriteError;
@@ -102,6 +102,8 @@ impl Asker {
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Waiting>,
     way: LeaderWay,
+    /// Why nothing can be written, where that is so.
+    covered: Option<Arc<Covered>>,
 }
 
 /// The number of a request, given back when nobody waits for its answer any more.
@@ -119,9 +121,9 @@ impl Drop for Number<'_> {
 
 impl Proposer {
     /// A proposer, and the queue that [`gather`] empties.
-    pub(crate) fn new(way: LeaderWay) -> (Self, Queue) {
+    pub(crate) fn new(way: LeaderWay, covered: Option<Arc<Covered>>) -> (Self, Queue) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        (Self { queue, way }, Queue(waiting))
+        (Self { queue, way, covered }, Queue(waiting))
     }
 
     /// Proposes what needs no session: operations that have one effect however often they are applied.
@@ -165,6 +167,9 @@ impl Proposer {
         session: Option<&Arc<Session>>,
         operations: Arc<EncodedOperations>,
     ) -> Result<Answer, ProposeError> {
+        if let Some(covered) = &self.covered {
+            return Err(ProposeError::ReadOnly((**covered).clone()));
+        }
         // Once it was handed in, it may happen: then a deadline says that nothing is known.
         let mut handed_in = false;
         let attempt = self.attempt(session, operations, &mut handed_in);

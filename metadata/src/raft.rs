@@ -20,6 +20,7 @@ mod runtime;
 mod snapshot;
 mod state_machine;
 mod type_config;
+mod unwritten;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -116,6 +117,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) failure: Failure,
     pub(crate) entropy: &'a dyn Entropy,
     pub(crate) tasks: &'a Tasks,
+    /// Whether the log can only be read, and what this voter says to itself is kept in memory alone.
+    pub(crate) forgetful: bool,
 }
 
 /// The Raft group, seen from this voter. Cheap to clone.
@@ -150,8 +153,8 @@ impl Raft {
     /// Starts on what was found. Entries that are known to be committed are applied before this returns; the rest once
     /// a leader is there.
     pub(crate) async fn start(parts: Parts<'_>) -> Result<Self, RaftStartError> {
-        let Parts { config, log, recovered, applier, newest, installer, failure, entropy, tasks } = parts;
-        let store = LogStore::open(log, recovered, failure.clone(), tasks.clone()).await?;
+        let Parts { config, log, recovered, applier, newest, installer, failure, entropy, tasks, forgetful } = parts;
+        let store = LogStore::open(log, recovered, failure.clone(), tasks.clone(), forgetful).await?;
         let state_machine = StateMachine::new(applier, newest, installer, failure.clone());
         let raft_config = raft_config(config).map_err(|error| RaftStartError::Raft(error.to_string()))?;
         // Every task that openraft starts inherits its randomness from here.

@@ -102,7 +102,15 @@ impl Rooms {
         let (mut dirs, mut failing) = (Vec::new(), Vec::new());
         for (path, identity) in &found.present {
             match DriveDir::open(parts.files.clone(), path) {
-                Ok(opened) => dirs.push(Arc::new(opened)),
+                Ok(opened) => {
+                    let alone = opened.enlistment()?.membership.is_none();
+                    anyhow::ensure!(
+                        alone,
+                        "{} is the drive of a node of a cluster: start it with `cairn node --config FILE`",
+                        path.display()
+                    );
+                    dirs.push(Arc::new(opened));
+                }
                 Err(error @ DirError::Io { .. }) if found.formed => {
                     let why = directories::in_one_line(&error);
                     failing.push(Failing { path: path.clone(), drive: Some(identity.drive), why });
@@ -241,6 +249,8 @@ pub struct Seat {
     pub parity: u8,
     /// The way to the others.
     pub peers: Arc<dyn Peers>,
+    /// Whether there are no others, and never were: then a log that is covered and cannot be written is served for reading.
+    pub lone: bool,
     /// How sessions are kept alive.
     pub sessions: SessionPolicy,
 }
@@ -254,6 +264,7 @@ impl Seat {
             formed,
             parity: u8::try_from(Geometry::standard_for(usize::from(rooms.of())).m()).unwrap_or(u8::MAX),
             peers: Arc::new(NoPeers),
+            lone: true,
             sessions: SessionPolicy::default(),
         }
     }
@@ -290,6 +301,7 @@ impl Core {
         let run_copies = usize::from(copies).min(run_directories.len());
         let mut config = NodeConfig::new(rooms.node(), seat.member, run_directories, run_copies);
         (config.standing, config.peers, config.sessions) = (seat.standing, seat.peers, seat.sessions);
+        config.serve_covered = seat.lone;
         config.cut.overlay_bytes = OVERLAY_BYTES_MAX;
         config.history = parts.history.policy(smallest_drive_bytes(rooms));
         if parts.shell == Shell::Task {

@@ -211,6 +211,7 @@ async fn follow(
             formed: membership.progress == Progress::Member,
             parity: PARITY,
             peers: ties.peers.clone(),
+            lone: false,
             sessions: options.sessions,
         };
         let core = match Core::start(parts, rooms, seat, Orders::default()).await {
@@ -218,7 +219,7 @@ async fn follow(
             // Others have what is lost here. Only once a majority of them has given this node another id is the old log thrown away.
             Err(error) if is_forgotten(&error) || rows_are_lost(&error) => {
                 let (member, why) = (membership.member, format!("{error:#}"));
-                tracing::warn!(member, why, "log or rows of this node are lost: it asks the others for another id");
+                tracing::warn!(member, why, "this node cannot go on with its log or rows: it asks the others for another id");
                 let member = ask_until_told(ties, &question).await?;
                 membership = part.join(rooms, member)?;
                 continue;
@@ -246,10 +247,11 @@ async fn follow(
     }
 }
 
-/// Whether the log that goes with the node's id is not there any more.
+/// Whether the log that goes with the node's id is not there any more, or lies on too few drives to be written. The others have
+/// it too, and the id under which more was promised than can be kept is used no more.
 fn is_forgotten(error: &anyhow::Error) -> bool {
     let lost = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(StartError::Forgotten { .. }))
+        matches!(cause.downcast_ref(), Some(StartError::Forgotten { .. } | StartError::ReadOnly { .. }))
             || matches!(cause.downcast_ref(), Some(OpLogError::Refused { refusal, .. }) if is_lost(refusal))
     };
     error.chain().any(lost)

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::assembly::Parts;
 use crate::assembly::core::Rooms;
 use crate::assembly::log_drives::LogDrives;
-use crate::assembly::own_drives::{close_drives, options, start_scrub};
+use crate::assembly::own_drives::{close_drives, look_after, options, start_scrub};
 use crate::assembly::topology::{label, new_drive};
 
 /// Why a drive is not taken in. Unless it says otherwise, nothing was changed.
@@ -136,6 +136,9 @@ impl Newcomers {
     /// Makes a drive of an empty directory and has the cluster use it. The old one, where there is one, is lost from then on.
     pub async fn take_in(&self, old: Option<&str>, new: &Path) -> Result<TakenIn, TakeInError> {
         let _one = self.turn.lock().await;
+        if let Some(covered) = self.client.covered() {
+            return Err(TakeInError::Refused(covered.to_string()));
+        }
         let unavailable = |error: &dyn fmt::Display| TakeInError::Unavailable(error.to_string());
         let view = self.client.read().await.map_err(|error| unavailable(&error))?;
         let known = drive_states(&view).map_err(|error| unavailable(&error))?;
@@ -171,6 +174,7 @@ impl Newcomers {
         }
         self.drives.insert(drive.clone());
         let scrub = start_scrub(&drive, &self.parts, &self.faults);
+        look_after(&drive, &self.parts);
         self.taken().push((drive, scrub));
         self.log_drives.add(&dir);
         let mut notes = Vec::new();

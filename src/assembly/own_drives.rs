@@ -5,9 +5,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_core::{ChunkError, ChunkName, ChunkStore, DriveId, Drives};
 use cairn_erasure::Faults as _;
+use cairn_journal::Shell;
 use cairn_repair::FaultQueue;
 use cairn_storage_node::{DamageSink, Drive, DriveOptions, FailedDrive, OpenError, Scrub, ScrubConfig};
 
@@ -17,6 +19,9 @@ use crate::assembly::topology::Away;
 
 /// What heads of chunks may take of memory, for each drive.
 const HEAD_CACHE_BYTES: usize = 4 << 20;
+
+/// How often it is looked whether a drive's files are still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The drives of this process.
 #[derive(Debug)]
@@ -102,6 +107,7 @@ impl OwnDrives {
     pub fn start_scrubs(&mut self, parts: &Parts, faults: &Arc<FaultQueue>) {
         assert!(self.scrubs.is_empty(), "a drive is scrubbed once");
         self.scrubs.extend(self.open.iter().map(|drive| start_scrub(drive, parts, faults)));
+        self.open.iter().for_each(|drive| look_after(drive, parts));
     }
 
     /// Closes every one, so that the next start has nothing to scan. One that cannot be closed keeps no other from it.
@@ -134,6 +140,22 @@ pub fn options(parts: &Parts) -> DriveOptions {
 pub fn start_scrub(drive: &Arc<Drive>, parts: &Parts, faults: &Arc<FaultQueue>) -> Scrub {
     let sink = Arc::new(ToRepair(faults.clone()));
     Scrub::start(drive.clone(), ScrubConfig::default(), sink, parts.clock.clone())
+}
+
+/// Looks after one drive for as long as it is open. Simulated files do not vanish, and are not looked for.
+pub fn look_after(drive: &Arc<Drive>, parts: &Parts) {
+    if parts.shell == Shell::Thread {
+        let drive = Arc::downgrade(drive);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                let Some(drive) = drive.upgrade() else { return };
+                if !drive.look_after().await {
+                    return;
+                }
+            }
+        });
+    }
 }
 
 /// What a scrub finds goes the way of what readers find.

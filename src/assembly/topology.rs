@@ -100,11 +100,16 @@ pub async fn settle(client: &Client, rooms: &Rooms, beginning: &Beginning) -> an
         return Err(TopologyError::TooManyMissing { missing, most }.into());
     }
     let mut absent = Vec::new();
+    let away = |(drive, row): (DriveId, &DriveRow)| Away { drive, label: row.label.clone() };
+    if client.covered().is_some() {
+        // Nothing can be said in the log: whoever is not here is gone without, and whoever is new waits.
+        return Ok(Changes { absent: missing.into_iter().map(away).collect(), notices: Vec::new() });
+    }
     if beginning.absent == Absent::GoneWithout {
-        let (lost, away) = missing.into_iter().partition(|(drive, _)| beginning.orders.given_up.contains(drive));
+        let (lost, gone): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|(drive, _)| beginning.orders.given_up.contains(drive));
         missing = lost;
-        let away: Vec<(DriveId, &DriveRow)> = away;
-        absent.extend(away.into_iter().map(|(drive, row)| Away { drive, label: row.label.clone() }));
+        absent.extend(gone.into_iter().map(away));
     } else if rooms.failing().iter().any(|failing| failing.drive.is_none()) {
         // A drive that cannot say who it is may be any of the missing. It is there, so none of them is written off.
         missing.clear();

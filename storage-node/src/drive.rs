@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cairn_core::chunk_store::{ChunkStat, DriveHealth};
 use cairn_core::latency::{Histogram, Latencies};
 use cairn_core::{ChunkError, ChunkHead, ChunkName, ChunkRecord, ChunkSlice, ChunkStore, Clock, DriveId, Entropy};
-use cairn_journal::{JournalHandle, Options, OwnerKind, Place, Reader, Shell};
+use cairn_journal::{JournalError, JournalHandle, Options, OwnerKind, Place, Reader, Shell};
 use futures::future::BoxFuture;
 use tokio::task::JoinError;
 
@@ -175,6 +175,21 @@ impl Drive {
     /// from the moment they were acknowledged.
     pub async fn sync(&self) -> Result<(), ChunkError> {
         self.core.journal.sync().await.map_err(|error| self.core.write_error(&error))
+    }
+
+    /// Whether its files are still where they were put: a directory that vanished is synced without an error, and read from
+    /// files that have no name any more. Takes nothing more where they are not. Says whether it is worth looking again.
+    pub async fn look_after(&self) -> bool {
+        let Err(error) = self.core.journal.check().await else { return true };
+        match &*error {
+            JournalError::Closed => false,
+            JournalError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                self.core.condition.write_failed(&*error);
+                false
+            }
+            // Whatever else is wrong is met by those who write and read.
+            _ => true,
+        }
     }
 
     /// Finishes what is queued and marks the journal as closed, so that the next start has nothing to scan. Reads go

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_harness::server::{Launch, Server};
-use cairn_harness::{S3, Seed};
+use cairn_harness::{Answer, S3, Seed};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
@@ -35,6 +35,11 @@ fn done(server: &Server, args: &[&str]) -> String {
     let (said, code) = server.ask(args);
     assert_eq!(code, 0, "{args:?}: {said}");
     said
+}
+
+/// What a command printed, whatever came of it.
+fn done_or_not(server: &Server, args: &[&str]) -> String {
+    server.ask(args).0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,7 +131,15 @@ async fn a_fresh_disk_takes_a_place_while_clients_write() {
     assert_ne!(refused.1, 0, "a drive that is well is not given up");
     server.stop();
 
+    // It vanishes under the running server, which syncs to files without a name from then on, and says so in a moment.
+    let server = Launch::server(CAIRN, &state, &drives).start();
     fs::remove_dir_all(&drives[2]).unwrap();
+    let begun = std::time::Instant::now();
+    while !done_or_not(&server, &["status"]).contains("disk-3: takes no writes") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is not noticed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    server.stop();
     let server = Launch::server(CAIRN, &state, &drives).start();
     let refused = server.ask(&["drive", "replace", "disk-3", fresh.to_str().unwrap()]);
     assert_ne!(refused.1, 0, "a directory that is not there may be a disk that is not mounted");
@@ -235,10 +248,117 @@ async fn two_disks_of_which_one_is_gone_go_on_by_a_word() {
     s3.make_bucket(BUCKET).await.ok();
     s3.put(BUCKET, "kept", Bytes::from_static(b"on both")).await.ok();
     server.stop();
-    let said = refused(&Launch::server(CAIRN, &state, &drives[..1]), &["loses nothing"]);
-    assert!(!said.contains("--accept-loss"), "{said}");
-    let names = said.split("--without ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    let server = Launch::server(CAIRN, &state, &drives[..1]).args(&["--without", &names]).start();
-    assert_eq!(server.s3().get(BUCKET, "kept").await.ok(), Bytes::from_static(b"on both"));
+    // One of two: all of it is there, and an acknowledgement would need both.
+    let server = Launch::server(CAIRN, &state, &drives[..1]).start();
+    let s3 = server.s3();
+    assert_eq!(s3.get(BUCKET, "kept").await.ok(), Bytes::from_static(b"on both"));
+    assert_eq!(listed(&s3).await, ["kept"]);
+    let refused = s3.put(BUCKET, "new", Bytes::from_static(b"on one")).await;
+    let Answer::Said(status, why) = refused else { panic!("{refused:?}") };
+    let why = String::from_utf8(why.to_vec()).unwrap();
+    assert!(status == 503 && why.contains("nothing can be written"), "the reason is told: {status} {why}");
+    let (said_status, code) = server.ask(&["status"]);
+    assert!(code == 3 && said_status.contains("nothing can be written"), "{said_status}");
+    let fresh = home.path().join("disk-3");
+    fs::create_dir(&fresh).unwrap();
+    let (said, code) = server.ask(&["drive", "replace", "disk-2", fresh.to_str().unwrap()]);
+    assert!(code != 0 && fs::read_dir(&fresh).unwrap().next().is_none(), "nothing was made of it: {said}");
+    let missing = said_status.split("missing are ").nth(1).unwrap();
+    let names: String = missing.chars().take_while(char::is_ascii_hexdigit).collect();
     server.stop();
+    let server = Launch::server(CAIRN, &state, &drives[..1]).args(&["--without", &names]).start();
+    let s3 = server.s3();
+    assert_eq!(s3.get(BUCKET, "kept").await.ok(), Bytes::from_static(b"on both"));
+    done(&server, &["drive", "add", fresh.to_str().unwrap()]);
+    server.wait_until_redundant(PATIENCE);
+    s3.put(BUCKET, "new", Bytes::from_static(b"on two again")).await.ok();
+    server.stop();
+}
+
+/// A process of its own, ended when this is dropped.
+struct Node(std::process::Child);
+
+impl Node {
+    fn start(config: &Path) -> Self {
+        let command =
+            Command::new(CAIRN).arg("node").arg("--config").arg(config).stdout(std::process::Stdio::null()).spawn();
+        Self(command.expect("the program starts"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        self.0.wait().expect("a killed child ends");
+    }
+}
+
+/// Ports that nobody listens on a moment from now.
+fn free_ports(count: usize) -> Vec<u16> {
+    let taken: Vec<_> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    taken.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+/// Asks a node until it is as it should be.
+async fn until_node(what: &str, mut ready: impl AsyncFnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !ready().await {
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_becomes_the_first_node_of_a_cluster_with_everything_on_it() {
+    let mut generator = Seed::take("from one machine to a cluster").generator();
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let drives = disks(home.path(), 1..=3);
+    let server = Launch::server(CAIRN, &at("state"), &drives).args(&["--form"]).start();
+    server.s3().make_bucket(BUCKET).await.ok();
+    let mut memory = Memory::default();
+    memory.write(&server.s3(), &mut generator, 4, 30).await;
+    let key = server.credentials();
+    let ports = free_ports(4);
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    let init = || {
+        let mut command = Command::new(CAIRN);
+        command.args(["init", "--listen", &address(ports[0]), "--s3", &address(ports[1]), "--out"]).arg(at("etc"));
+        command.arg("--from-server").args(&drives).output().unwrap()
+    };
+    assert!(!init().status.success(), "the machine still runs");
+    server.stop();
+    let made = init();
+    assert!(made.status.success(), "{made:?}");
+    refused(&Launch::server(CAIRN, &at("state"), &drives), &["cairn node"]);
+
+    let first = Node::start(&at("etc/node.toml"));
+    let s3 = S3::new(&format!("http://{}", address(ports[1])), key.clone());
+    until_node("it serves", async || s3.get(BUCKET, &memory.keys()[0]).await.happened()).await;
+    memory.verify(&s3).await;
+    assert_eq!(listed(&s3).await, memory.keys());
+    memory.write(&s3, &mut generator, 4, 20).await;
+
+    // Another machine joins it.
+    let text = format!(
+        "cluster = 'cluster.json'\ndrives = ['{}']\nlisten = '{}'\nseeds = ['{}']\ns3 = '{}'\n",
+        at("other-disk").display(),
+        address(ports[2]),
+        address(ports[0]),
+        address(ports[3])
+    );
+    fs::write(at("etc/other.toml"), text).unwrap();
+    let other = Node::start(&at("etc/other.toml"));
+    let there = S3::new(&format!("http://{}", address(ports[3])), key);
+    until_node("the other one serves", async || there.get(BUCKET, &memory.keys()[0]).await.happened()).await;
+    memory.verify(&there).await;
+    assert_eq!(listed(&there).await, memory.keys());
+    drop((other, first));
+    // And once more, by itself: its place in the cluster is on its drives.
+    let first = Node::start(&at("etc/node.toml"));
+    until_node("it serves again", async || s3.get(BUCKET, &memory.keys()[0]).await.happened()).await;
+    memory.verify(&s3).await;
+    assert!(!init().status.success(), "its drives are a node's");
+    drop(first);
 }

@@ -8,6 +8,7 @@
 //! append -> [committed?, append] -> operation log -> group acknowledged -> callback
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
@@ -26,6 +27,7 @@ use super::format::{
 };
 use super::membership::{from_kept, to_kept};
 use super::type_config::{EncodedBatch, Entry, LogId, TypeConfig, Vote};
+use super::unwritten::{self, Unwritten};
 use crate::error::NodeFailure;
 use crate::failure::Failure;
 use crate::tasks::Tasks;
@@ -55,6 +57,7 @@ impl LogStore {
         recovered: &Recovered,
         failure: Failure,
         tasks: Tasks,
+        forgetful: bool,
     ) -> Result<Self, OpenError> {
         let position = |payload: &Bytes| KeptPosition::from_bytes(payload).map(|kept| kept.last);
         let vote = recovered.vote.as_ref().map(|payload| KeptVote::from_bytes(payload)).transpose()?;
@@ -64,7 +67,8 @@ impl LogStore {
             None => purged,
             Some(index) => Some(read_position(&log, index).await?),
         };
-        let reader = LogReader { log, vote: Arc::new(Mutex::new(vote)) };
+        let unwritten = forgetful.then(|| Arc::new(Mutex::new(BTreeMap::new())));
+        let reader = LogReader { log, vote: Arc::new(Mutex::new(vote)), unwritten };
         Ok(Self { reader, failure, tasks, purged, last, committed, committed_unsaid: None })
     }
 
@@ -78,6 +82,10 @@ impl LogStore {
         records: Vec<LogRecord>,
         done: impl FnOnce(Result<(), io::Error>) + Send + 'static,
     ) -> Result<(), io::Error> {
+        if let Some(unwritten) = &self.reader.unwritten {
+            done(unwritten::take(unwritten, records));
+            return Ok(());
+        }
         let failure = self.failure.clone();
         let stop = move |error: OpLogError| {
             failure.fail(NodeFailure::Log(error.to_string()));
@@ -204,6 +212,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 pub(super) struct LogReader {
     log: OpLog,
     vote: Arc<Mutex<Option<KeptVote>>>,
+    /// Where nothing can be written: what a lone voter says to itself so that it may answer.
+    unwritten: Option<Unwritten>,
 }
 
 impl LogReader {
@@ -211,7 +221,14 @@ impl LogReader {
         let mut entries = Vec::new();
         let mut next = range.start;
         while next < range.end {
-            let frames = self.log.read(next..range.end, READ_BYTES_MAX).await.map_err(io::Error::other)?;
+            let (end, said) = match &self.unwritten {
+                Some(unwritten) => unwritten::from(unwritten, next, range.end),
+                None => (range.end, Vec::new()),
+            };
+            let frames = match said.is_empty() {
+                true => self.log.read(next..end, READ_BYTES_MAX).await.map_err(io::Error::other)?,
+                false => said,
+            };
             assert!(!frames.is_empty(), "a read that succeeds brings an entry");
             for frame in frames {
                 let entry = read_entry(frame).map_err(io::Error::other)?;
@@ -250,7 +267,10 @@ impl RaftLogReader<TypeConfig> for LogReader {
         let end = match range.end_bound() {
             Bound::Included(&last) => last + 1,
             Bound::Excluded(&end) => end,
-            Bound::Unbounded => self.log.stats().next_index.unwrap_or(0),
+            Bound::Unbounded => {
+                let said = self.unwritten.as_ref().and_then(unwritten::end);
+                said.or(self.log.stats().next_index).unwrap_or(0)
+            }
         };
         self.read(start..end).await
     }

@@ -217,3 +217,46 @@ fn a_crowd_travels_in_few_entries() {
         assert!(entries < 30, "{entries} entries");
     });
 }
+
+/// Two copies, one of two drives here: everything acknowledged is read, nothing is written, and a start with both goes on.
+#[test]
+fn a_log_that_is_covered_serves_reads_and_refuses_writes() {
+    let mut world = World::new(9);
+    world.drives = 2;
+    world.live_and_crash(async |world| {
+        let node = world.start().await.unwrap();
+        let client = gateway(&node).await;
+        for value in 0..40 {
+            client.propose(vec![write("a", value)]).await.unwrap();
+        }
+    });
+    world.drives = 1;
+    let refused = world.live(async |world| world.start().await.map(drop).unwrap_err());
+    assert!(matches!(refused, StartError::ReadOnly { .. }), "a node of a cluster is no reader: {refused}");
+    world.config.serve_covered = true;
+    for life in 0..2 {
+        world.live_and_crash(async |world| {
+            let node = world.start().await.unwrap();
+            let covered = node.covered().expect("it is read-only").clone();
+            assert_eq!((covered.copies, covered.missing.len()), (2, 1));
+            let client = gateway(&node).await;
+            let view = client.read().await.unwrap();
+            assert_eq!(value_of(&view, "a"), Some(39), "life {life}");
+            let refused = client.propose(vec![write("a", 99)]).await.unwrap_err();
+            assert_eq!(refused, ProposeError::ReadOnly(covered));
+            assert!(node.read_log(node.status().applied_index).await.is_ok());
+            if life == 0 {
+                client.close().await;
+                node.close().await.unwrap();
+            }
+        });
+    }
+    world.drives = 2;
+    world.live(async |world| {
+        let node = world.start().await.unwrap();
+        assert!(node.covered().is_none());
+        let client = gateway(&node).await;
+        assert_eq!(value_of(&client.read().await.unwrap(), "a"), Some(39));
+        client.propose(vec![write("a", 40)]).await.unwrap();
+    });
+}

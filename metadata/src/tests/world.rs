@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) files: FaultyFiles,
     pub(super) config: NodeConfig,
     pub(super) clock_ahead: Arc<AtomicU64>,
+    /// How many drives are here.
+    pub(super) drives: u64,
     entropy: Arc<SeededEntropy>,
     lives: u64,
     formed: bool,
@@ -68,7 +70,7 @@ impl World {
         config.cut = CutPolicy { overlay_bytes: 8 << 10, log_bytes: 16 << 10, garbage_age: Duration::from_secs(600) };
         config.history = HistoryPolicy { age: Duration::from_secs(3600), bytes: 24 << 10 };
         let clock_ahead = Arc::default();
-        Self { files, config, clock_ahead, entropy: SeededEntropy::new(seed), lives: 0, formed: false }
+        Self { files, config, clock_ahead, drives: DRIVES, entropy: SeededEntropy::new(seed), lives: 0, formed: false }
     }
 
     /// Starts a node on the machine as it is, and forms it the first time.
@@ -76,7 +78,7 @@ impl World {
         let files = self.files.shared();
         let (wall, ahead) = (1_000_000 + self.lives * 1_000_000_000, self.clock_ahead.clone());
         let clock = Arc::new(PausedClock { start: Instant::now(), wall, ahead });
-        let drives = (0..DRIVES).map(|n| LogDrive { id: DriveId(n), dir: dir(n), files: files.clone() }).collect();
+        let drives = (0..self.drives).map(|n| LogDrive { id: DriveId(n), dir: dir(n), files: files.clone() }).collect();
         let identity = LogIdentity { cluster: ClusterId(7), node: NODE, voter: VoterId(VOTER) };
         let mut options = Options::new(clock.clone());
         options.formed = self.formed;

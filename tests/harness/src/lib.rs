@@ -17,6 +17,6 @@ pub mod server;
 
 pub use cluster::Cluster;
 pub use history::History;
-pub use s3::S3;
+pub use s3::{Answer, S3};
 pub use seed::Seed;
 pub use server::Server;
