@@ -15,6 +15,7 @@ use cairn_storage_node::{DirError, DriveDir, Enlistment, Membership};
 
 use crate::assembly::core::FIRST_VOTER;
 use crate::cli::InitArgs;
+use crate::history::History;
 use crate::node::cluster_file::{ClusterFile, ClusterFileError};
 use crate::node::config::{ConfigError, NodeConfig, Patience, Role};
 use crate::server::directories::{self, StartError};
@@ -132,6 +133,7 @@ pub fn run(args: &InitArgs) -> Result<Founded, FoundingError> {
         overlay: None,
         told_in: None,
         patience: Patience::default(),
+        history: History::default(),
     };
     let text = config.to_text().map_err(|error| failed(&node)(std::io::Error::other(error)))?;
     std::fs::write(&node, text).map_err(failed(&node))?;
