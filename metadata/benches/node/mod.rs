@@ -1,4 +1,4 @@
-//! A voter on real files for the benches: its log on three directories of one device.
+//! A voter on real files for the benches: its log on some directories of one device, three unless somebody says otherwise.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,12 +23,17 @@ pub const OVERLAY_BYTES: u64 = 16 << 20;
 
 /// Starts the voter of a directory, and forms it the first time.
 pub async fn start(dir: &Path, overlay_bytes: u64) -> (MetadataNode, OpLog) {
+    start_on(dir, overlay_bytes, COPIES).await
+}
+
+/// The same, with everything in so many copies.
+pub async fn start_on(dir: &Path, overlay_bytes: u64, copies: usize) -> (MetadataNode, OpLog) {
     let clock = SystemClock::start();
     let entropy = SystemEntropy::shared();
     let files = RealFiles::shared();
     let mut drives = Vec::new();
     let mut run_directories = Vec::new();
-    for n in 0..COPIES as u64 {
+    for n in 0..copies as u64 {
         let dir = dir.join(format!("d{n}"));
         let runs = dir.join("runs");
         std::fs::create_dir_all(&runs).expect("a directory");
@@ -38,12 +43,12 @@ pub async fn start(dir: &Path, overlay_bytes: u64) -> (MetadataNode, OpLog) {
     let node = NodeId(1);
     let identity = LogIdentity { cluster: ClusterId(1), node, voter: VoterId(1) };
     let mut options = Options::new(clock.clone());
-    options.copies_wanted = COPIES as u8;
+    options.copies_wanted = copies as u8;
     let (log, recovered) =
         OpLog::open(drives, identity, options, entropy.clone(), Shell::Thread).await.expect("the log opens");
     let rows =
         RowsOptions { files, overlays: Arc::new(MemoryOverlays), entropy: entropy.clone(), cache_bytes: 16 << 20 };
-    let mut config = NodeConfig::new(node, 1, run_directories, COPIES);
+    let mut config = NodeConfig::new(node, 1, run_directories, copies);
     config.cut.overlay_bytes = overlay_bytes;
     let metadata =
         MetadataNode::start(config, log.clone(), recovered, rows, clock, entropy).await.expect("the node starts");
