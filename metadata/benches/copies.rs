@@ -49,7 +49,11 @@ fn main() {
             }
             for (copies, rates) in ON.iter().zip(&mut rates) {
                 rates.sort_by(f64::total_cmp);
-                println!("{bytes} bytes, {copies} copies: median {:.0}/s, best {:.0}/s", rates[TURNS / 2], rates[TURNS - 1]);
+                println!(
+                    "{bytes} bytes, {copies} copies: median {:.0}/s, best {:.0}/s",
+                    rates[TURNS / 2],
+                    rates[TURNS - 1]
+                );
             }
             println!("{bytes} bytes: {:.2} of one copy", rates[1][TURNS / 2] / rates[0][TURNS / 2]);
             for (voter, client, _) in voters {

@@ -134,6 +134,7 @@ pub fn run(args: &InitArgs) -> Result<Founded, FoundingError> {
         told_in: None,
         patience: Patience::default(),
         history: History::default(),
+        metrics: None,
     };
     let text = config.to_text().map_err(|error| failed(&node)(std::io::Error::other(error)))?;
     std::fs::write(&node, text).map_err(failed(&node))?;
