@@ -52,7 +52,7 @@ fn bare(dir: &Path) {
 }
 
 async fn measure(dir: &Path) {
-    let (node, log) = node::start(dir, node::OVERLAY_BYTES).await;
+    let (node, log) = node::start(dir, node::OVERLAY_BYTES, node::COPIES).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
     let bucket = node::bucket(&client, "bench").await;
 

@@ -34,7 +34,7 @@ fn main() {
             let mut voters = Vec::new();
             for copies in ON {
                 let at = dir.path().join(format!("{bytes}-{copies}"));
-                let (voter, _log) = node::start_on(&at, node::OVERLAY_BYTES, copies).await;
+                let (voter, _log) = node::start(&at, node::OVERLAY_BYTES, copies).await;
                 let client = voter.client(SessionKind::Gateway).await.expect("a session");
                 let bucket = node::bucket(&client, "bench").await;
                 voters.push((voter, client, bucket));

@@ -42,7 +42,7 @@ fn main() {
     println!("{} extents in {parts} parts, in {}", u32::from(parts) * EXTENTS, dir.path().display());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(async {
-        let (node, _) = node::start(dir.path(), node::OVERLAY_BYTES).await;
+        let (node, _) = node::start(dir.path(), node::OVERLAY_BYTES, node::COPIES).await;
         let client = node.client(SessionKind::Gateway).await.expect("a session");
         measure(&client, node::bucket(&client, "bench").await, parts).await;
         client.close().await;

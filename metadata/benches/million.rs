@@ -39,7 +39,7 @@ fn main() {
 }
 
 async fn measure(dir: &Path, objects: u64) {
-    let (node, _) = node::start(dir, node::OVERLAY_BYTES).await;
+    let (node, _) = node::start(dir, node::OVERLAY_BYTES, node::COPIES).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
     let (few, many) = (node::bucket(&client, "few").await, node::bucket(&client, "many").await);
     fill(&client, few, FEW).await;
@@ -67,7 +67,7 @@ async fn measure(dir: &Path, objects: u64) {
     change_some(dir, many, objects).await;
     for _ in 0..3 {
         let began = Instant::now();
-        let (node, _) = node::start(dir, node::OVERLAY_BYTES).await;
+        let (node, _) = node::start(dir, node::OVERLAY_BYTES, node::COPIES).await;
         println!("a start: {:.2?}, applied {} entries again", began.elapsed(), again(&node));
         node.close().await.expect("it closes");
     }
@@ -189,7 +189,7 @@ fn audit(view: &View) {
 async fn change_some(dir: &Path, bucket: BucketId, objects: u64) {
     let changed = objects / 100;
     // So few rows do not fill an overlay: with this bound they make a run of their own.
-    let (node, _) = node::start(dir, changed * 100).await;
+    let (node, _) = node::start(dir, changed * 100, node::COPIES).await;
     let client = node.client(SessionKind::Gateway).await.expect("a session");
     let (before, began) = (node.status(), Instant::now());
     for first in (0..changed).step_by(STRIPE_EXTENTS_MAX) {

@@ -219,7 +219,11 @@ async fn follow(
             // Others have what is lost here. Only once a majority of them has given this node another id is the old log thrown away.
             Err(error) if is_forgotten(&error) || rows_are_lost(&error) => {
                 let (member, why) = (membership.member, format!("{error:#}"));
-                tracing::warn!(member, why, "this node cannot go on with its log or rows: it asks the others for another id");
+                tracing::warn!(
+                    member,
+                    why,
+                    "this node cannot go on with its log or rows: it asks the others for another id"
+                );
                 let member = ask_until_told(ties, &question).await?;
                 membership = part.join(rooms, member)?;
                 continue;

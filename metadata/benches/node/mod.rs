@@ -21,13 +21,8 @@ pub const COPIES: usize = 3;
 /// How large the overlay grows before a run is cut: as a server has it.
 pub const OVERLAY_BYTES: u64 = 16 << 20;
 
-/// Starts the voter of a directory, and forms it the first time.
-pub async fn start(dir: &Path, overlay_bytes: u64) -> (MetadataNode, OpLog) {
-    start_on(dir, overlay_bytes, COPIES).await
-}
-
-/// The same, with everything in so many copies.
-pub async fn start_on(dir: &Path, overlay_bytes: u64, copies: usize) -> (MetadataNode, OpLog) {
+/// Starts the voter of a directory with everything in so many copies, and forms it the first time.
+pub async fn start(dir: &Path, overlay_bytes: u64, copies: usize) -> (MetadataNode, OpLog) {
     let clock = SystemClock::start();
     let entropy = SystemEntropy::shared();
     let files = RealFiles::shared();
