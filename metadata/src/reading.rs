@@ -77,7 +77,7 @@ impl MetadataNode {
     /// Some of the entries from an index on: at least one where there is one, and a MiB at most where there are several.
     pub async fn read_log(&self, from: LogIndex) -> Result<LogPage, LogReadError> {
         let inner = &self.inner;
-        let applied = inner.applied.index();
+        let applied = self.readable(inner.applied.index());
         let mut page = LogPage { entries: Vec::new(), next: from, first: self.log_begins(), applied };
         if from < page.first {
             return Err(LogReadError::Gone { first: page.first });
@@ -115,13 +115,19 @@ impl MetadataNode {
         LogIndex(self.inner.log.stats().first_index.unwrap_or(behind))
     }
 
-    /// Waits until an entry is applied here. Ends early, too, when the node fails: then nothing more will be.
+    /// The last entry that is applied and stands in the log. All that is applied does, but where the log can only be read: what a
+    /// lone voter says to itself there is applied and never written.
+    fn readable(&self, applied: LogIndex) -> LogIndex {
+        self.inner.log.stats().next_index.map_or(applied, |next| applied.min(LogIndex(next.saturating_sub(1))))
+    }
+
+    /// Waits until an entry is applied here and can be read. Ends early, too, when the node fails: then nothing more will be.
     pub async fn until_applied(&self, index: LogIndex) {
         let mut applied = self.inner.applied.watch();
         tokio::select! {
             biased;
             // An error says that the node has ended.
-            _ = applied.wait_for(|applied| *applied >= index) => {}
+            _ = applied.wait_for(|applied| self.readable(*applied) >= index) => {}
             _ = self.inner.failure.happened() => {}
         }
     }
