@@ -14,12 +14,18 @@ pub mod safety;
 pub mod table;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_gateway::Gateway;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use crate::admin::Admin;
+use crate::status::Status;
+
+/// How long the node that counts may take to answer. Whoever scrapes waits for ten seconds as a rule, and must hear what is
+/// wrong when most is.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells metrics.
 #[derive(Debug, Clone)]
@@ -42,7 +48,7 @@ impl Metrics {
         self.gateway.traffic().register(cairn);
         let ready = self.gateway.ready().await.is_ok();
         table::number(cairn, "ready", "Whether requests can be answered", u64::from(ready));
-        let status = self.admin.status().await;
+        let status = if ready { self.status().await } else { Err("nothing can be read now".to_owned()) };
         // Without it nothing is said of the data: a number that nobody counted would be believed.
         table::number(cairn, "status_known", "Whether the node that counts has answered", u64::from(status.is_ok()));
         match status {
@@ -53,6 +59,11 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &registry).expect("a string takes whatever is written to it");
         text
+    }
+
+    async fn status(&self) -> Result<Status, String> {
+        let answered = tokio::time::timeout(STATUS_PATIENCE, self.admin.status()).await;
+        answered.unwrap_or_else(|_| Err(format!("no status within {} s", STATUS_PATIENCE.as_secs())))
     }
 
     /// Whether requests can be answered, and if not, why.

@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: usize = 16;
 /// How long a question may take to be asked.
 const HEADER_READ_MAX: Duration = Duration::from_secs(10);
 
-/// How long a connection may last: nobody who scrapes needs one for longer.
+/// How long one question and its answer may take.
 const CONNECTION_MAX: Duration = Duration::from_secs(60);
 
 /// How long to wait after the system had no room for another connection.
@@ -66,7 +66,8 @@ pub async fn serve(listener: TcpListener, metrics: Metrics) -> Infallible {
                 async move { Ok::<_, Infallible>(answer(&metrics, request).await) }
             });
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX);
+            // A connection for each question: those that are kept would have to be cut some time, in the midst of an answer.
+            server.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).keep_alive(false);
             let served = server.serve_connection(TokioIo::new(stream), answer);
             match tokio::time::timeout(CONNECTION_MAX, served).await {
                 Ok(Ok(())) | Err(_) => {}
