@@ -207,6 +207,7 @@ impl MetadataNode {
             raft: raft.clone(),
             failure: failure.clone(),
             report: report.clone(),
+            places: run_places.subscribe(),
             stopping: tasks.stopping(),
         };
         // Where nothing can be written there is nothing to keep, and sessions that were left over stay so.

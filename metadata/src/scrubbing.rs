@@ -13,9 +13,10 @@ use cairn_rows::{Rows, RowsError, RunId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, RunPlaces};
 use crate::error::NodeFailure;
 use crate::failure::Failure;
+use crate::follow::Receiver;
 use crate::raft::Raft;
 use crate::runs::KeeperReport;
 
@@ -35,6 +36,8 @@ pub(crate) struct Scrubber {
     pub(crate) raft: Raft,
     pub(crate) failure: Failure,
     pub(crate) report: Arc<KeeperReport>,
+    /// Where runs should lie.
+    pub(crate) places: Receiver<RunPlaces>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -91,8 +94,9 @@ impl Scrubber {
                 Err(error) => {
                     tracing::warn!(%run, %error, "a copy of a run is not what was written");
                     let rows = self.rows.clone();
-                    let directories: Vec<_> =
-                        self.config.run_directories.iter().take(self.config.run_copies).cloned().collect();
+                    // Where runs lie now: drives come and go while the node runs.
+                    let RunPlaces { directories, copies } = self.places.borrow().clone();
+                    let directories: Vec<_> = directories.into_iter().take(copies).collect();
                     self.config.work.run(move || rows.mend(run, &directories)).await?;
                     return Ok(());
                 }
